@@ -1,0 +1,285 @@
+"""The inbox -> landed files: which files are new, what each is, and what became of it."""
+
+import json
+import os
+import shutil
+import stat
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from pipeline.ingest.contracts import load_contracts
+from pipeline.ingest.land import Landing, land_file
+from pipeline.ingest.read import (
+    UnreadableFile,
+    first_text,
+    header_of,
+    profile_file,
+    readable_copy,
+    unpack_gzip,
+)
+from pipeline.ingest.rules import Reading
+from pipeline.ingest.sources import Layout, nearest_layout, recognise
+
+ORDER_DATA = ("orders", "order_items")
+
+
+class OrderDataStopped(Exception):
+    """Order data cannot be believed: the night stops; the message names the file, the reason and the mend."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one file. status: landed, repeated, kept (nothing new), unknown, changing, unreadable, failed."""
+
+    file_name: str
+    status: str
+    message: str = ""
+    file_id: str = ""
+    layout: str = ""
+    source: str = ""
+    size_bytes: int = 0
+    line_count: int = 0
+    observed_at: str = ""
+    header: tuple[str, ...] = ()
+    landings: tuple[Landing, ...] = ()
+
+
+def secure_folders(settings) -> None:
+    """Inbox and vault, readable by their owner alone."""
+    for folder in (settings.inbox, settings.vault):
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(stat.S_IRWXU)
+
+
+def inbox_files(settings) -> list[Path]:
+    """The files of the inbox by name; hidden ones and unfinished copies (.part, .tmp) are not looked at."""
+    return sorted(
+        path
+        for path in settings.inbox.rglob("*")
+        if path.is_file()
+        and not path.is_symlink()
+        and not any(part.startswith(".") for part in path.relative_to(settings.inbox).parts)
+        and path.suffix.lower() not in (".part", ".tmp")
+    )
+
+
+def take_in(con, path: Path, settings, layouts, ledger, scratch: Path, observed_at: datetime, run_id: str) -> Outcome:
+    """One file of the inbox: recognised, landed, and moved to the vault's raw folder; otherwise left where it is.
+
+    Raises OrderDataStopped when order data has a required column missing or too many rejected rows.
+    """
+    name = str(path.relative_to(settings.inbox))
+    before = path.stat()
+    try:
+        packed = profile_file(path)
+        known = ledger.rows("select * from contents where content_hash = ?", (packed.content_hash,))
+        if known and (settings.vault / known[0]["raw_path"]).exists():
+            return _repeated(path, name, known[0], ledger, run_id)
+        outcome = _land(con, path, name, packed, settings, layouts, scratch, observed_at)
+    except UnreadableFile as error:
+        return Outcome(name, "unreadable", str(error), size_bytes=before.st_size)
+    after = path.stat()
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        _discard(outcome, settings)
+        return Outcome(
+            name, "changing", "it changed while it was read; left for the next night", size_bytes=after.st_size
+        )
+    if outcome.status != "landed":
+        return outcome
+    _keep_raw(path, name, packed, outcome, settings, layouts[outcome.layout], ledger)
+    return outcome
+
+
+def land_again(con, content: dict, settings, layouts, ledger, scratch: Path, full: bool) -> Outcome:
+    """A raw file of an earlier night: kept as it landed, unless its mapping or contract changed, or everything is derived anew."""
+    name = content["file_name"]
+    layout = layouts.get(content["layout"])
+    if content["header"]:
+        layout = recognise(Path(name).name, json.loads(content["header"]), layouts) or layout
+    if layout is None:
+        return Outcome(
+            name, "unknown", f"its layout {content['layout']} is gone; what it landed is left out", content["file_id"]
+        )
+    raw = settings.vault / content["raw_path"]
+    landed = ledger.rows(
+        "select * from landings where content_hash = ? and fingerprint = ?",
+        (content["content_hash"], fingerprint(layout, settings)),
+    )
+    common = {
+        "file_id": content["file_id"],
+        "layout": layout.name,
+        "source": layout.source,
+        "size_bytes": content["size_bytes"],
+        "line_count": content["line_count"],
+        "observed_at": content["observed_at"],
+    }
+    if landed and not full and all((settings.vault / row["path"]).exists() for row in landed):
+        return Outcome(name, "kept", **common)
+    observed_at = datetime.fromisoformat(content["observed_at"])
+    try:
+        outcome = _land(con, raw, name, profile_file(raw), settings, {layout.name: layout}, scratch, observed_at)
+    except UnreadableFile as error:
+        return Outcome(name, "unreadable", str(error), **common)
+    if outcome.status == "landed":
+        _record_landings(outcome, content["content_hash"], layout, settings, ledger)
+    return outcome
+
+
+def current_landings(settings, layouts, ledger) -> list[dict]:
+    """The landings that a night builds on: every file by its present layout's mapping, oldest first."""
+    rows = ledger.rows(
+        "select landings.*, contents.file_id, contents.file_name, contents.layout, contents.observed_at"
+        " from landings inner join contents using (content_hash)"
+        " order by contents.observed_at, contents.content_hash, landings.entity"
+    )
+    return [
+        row
+        for row in rows
+        if row["layout"] in layouts and row["fingerprint"] == fingerprint(layouts[row["layout"]], settings)
+    ]
+
+
+def fingerprint(layout: Layout, settings) -> str:
+    """What a landing depends on beside the file: the mapping, the contracts, and the settings that read values."""
+    zone = layout.timezone or settings.business_timezone
+    return f"{layout.fingerprint}-{zone}-{settings.reporting_currency}-{settings.phone_country_code}".replace("/", "_")
+
+
+def _land(con, path, name, packed, settings, layouts, scratch, observed_at):
+    profile = profile_file(unpack_gzip(path, scratch)) if path.suffix.lower() == ".gz" else packed
+    file_name = Path(name).name
+    delimiter, header = header_of(first_text(profile))
+    layout = recognise(file_name, header, layouts)
+    if layout is None:
+        return Outcome(name, "unknown", _not_recognised(header, layouts), size_bytes=packed.size_bytes)
+    if layout.delimiter is None:
+        layout = replace(layout, delimiter=delimiter)
+    file_id = packed.content_hash[:16]
+    common = {
+        "file_id": file_id,
+        "layout": layout.name,
+        "source": layout.source,
+        "size_bytes": packed.size_bytes,
+        "line_count": profile.line_count,
+        "observed_at": observed_at.isoformat(),
+        "header": tuple(header),
+    }
+    readable, notes = readable_copy(profile, scratch, layout.encoding)
+    con.execute(f"set variable file_id = '{file_id}'")
+    con.execute(f"set variable observed_at = timestamp '{observed_at.isoformat(sep=' ')}'")
+    version = fingerprint(layout, settings)
+
+    def target(kind, entity):
+        return settings.vault / kind / entity / f"{file_id}-{layout.fingerprint}.parquet"
+
+    landings = land_file(con, readable, layout, _reading(layout, settings), target, scratch)
+    outcome = Outcome(name, "landed", "; ".join(notes), landings=landings, **common)
+    for landing in landings:
+        why = landing.failed or _too_many(landing)
+        if why:
+            if landing.entity in ORDER_DATA:
+                raise OrderDataStopped(
+                    f"{name}: {landing.entity}: {why}. Mend the file, or its layout {layout.name}.yaml, or take it out of the inbox"
+                )
+            return replace(outcome, status="failed", message=f"{landing.entity}: {why}")
+    remarks = [*notes, *dict.fromkeys(note for landing in landings for note in landing.notes)]
+    return replace(outcome, message="; ".join(remarks))
+
+
+def _too_many(landing):
+    limit = load_contracts()[landing.entity].max_rejected_share
+    if landing.lines_read and landing.rejected / landing.lines_read > limit:
+        return (
+            f"{landing.rejected} of {landing.lines_read} rows are rejected, more than max_rejected_share {limit}; "
+            f"the reasons stand in vault/{landing.rejects_path.parent.parent.name}/{landing.entity}"
+        )
+    return None
+
+
+def _not_recognised(header, layouts):
+    near = nearest_layout(header, layouts)
+    if near:
+        return f"no layout fits; the nearest, {near[0]}, also needs {', '.join(near[1])}"
+    return "no layout fits its first line; write one in data/sources (README: your own exports in five minutes)"
+
+
+def _reading(layout, settings):
+    return Reading(
+        timezone=layout.timezone or settings.business_timezone,
+        currency=layout.currency or settings.reporting_currency,
+        reporting_currency=settings.reporting_currency,
+        phone_country_code=settings.phone_country_code,
+    )
+
+
+def _repeated(path, name, content, ledger, run_id):
+    """The same content again: every line is a duplicate; the copy in the inbox is not needed."""
+    lines = ledger.rows(
+        "select max(lines_read) as lines from landings where content_hash = ?", (content["content_hash"],)
+    )
+    lines_read = lines[0]["lines"] or 0
+    ledger.insert("repeats", run_id=run_id, content_hash=content["content_hash"], file_name=name, lines_read=lines_read)
+    path.unlink()
+    return Outcome(
+        name,
+        "repeated",
+        f"the same content as {content['file_name']}: {lines_read} lines are duplicates",
+        content["file_id"],
+        content["layout"],
+        size_bytes=content["size_bytes"],
+        line_count=content["line_count"],
+        observed_at=content["observed_at"],
+    )
+
+
+def _keep_raw(path, name, packed, outcome, settings, layout, ledger):
+    raw_path = Path("raw") / outcome.file_id / path.name
+    target = settings.vault / raw_path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    header = json.dumps(outcome.header) if layout.header else None
+    ledger.insert(
+        "contents",
+        content_hash=packed.content_hash,
+        file_id=outcome.file_id,
+        file_name=name,
+        size_bytes=packed.size_bytes,
+        line_count=outcome.line_count,
+        observed_at=outcome.observed_at,
+        raw_path=str(raw_path),
+        layout=layout.name,
+        header=header,
+    )
+    _record_landings(outcome, packed.content_hash, layout, settings, ledger)
+    shutil.move(path, target.with_name(target.name + ".part"))
+    os.replace(target.with_name(target.name + ".part"), target)
+
+
+def _record_landings(outcome, content_hash, layout, settings, ledger):
+    for landing in outcome.landings:
+        ledger.insert(
+            "landings",
+            content_hash=content_hash,
+            fingerprint=fingerprint(layout, settings),
+            entity=landing.entity,
+            lines_read=landing.lines_read,
+            landed=landing.landed,
+            rejected=landing.rejected,
+            duplicates=landing.duplicates,
+            record_count=landing.record_count,
+            path=str(landing.path.relative_to(settings.vault)),
+            rejects_path=str(landing.rejects_path.relative_to(settings.vault)) if landing.rejects_path else None,
+            notes="; ".join(landing.notes),
+        )
+
+
+def _discard(outcome, settings):
+    for landing in outcome.landings:
+        for path in (landing.path, landing.rejects_path):
+            if path:
+                path.unlink(missing_ok=True)
+
+
+def observation_times(started_at: datetime, count: int) -> list[datetime]:
+    """A distinct time for each file of a run, in the order of their names: later files are later versions."""
+    return [started_at + timedelta(milliseconds=position) for position in range(count)]

@@ -1,0 +1,76 @@
+"""What is remembered outside the warehouse, so that a failed night is on record: runs, files, landings. SQLite."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import polars as pl
+
+SCHEMA = """
+create table if not exists runs (
+    run_id text primary key, as_of text, status text, started_at text, ended_at text, message text
+);
+create table if not exists contents (
+    content_hash text primary key, file_id text, file_name text, size_bytes integer, line_count integer,
+    observed_at text, raw_path text, layout text, header text
+);
+create table if not exists landings (
+    content_hash text, fingerprint text, entity text, lines_read integer, landed integer, rejected integer,
+    duplicates integer, record_count integer, path text, rejects_path text, notes text,
+    primary key (content_hash, fingerprint, entity)
+);
+create table if not exists files (
+    run_id text, file_id text, file_name text, layout text, source text, status text, message text,
+    size_bytes integer, line_count integer, observed_at text
+);
+create table if not exists repeats (
+    run_id text, content_hash text, file_name text, lines_read integer
+);
+"""
+
+
+class Ledger:
+    """The ledger file. Every method is one transaction; frames come back typed as they went in."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(self._open()) as db, db:
+            db.executescript(SCHEMA)
+
+    def _open(self):
+        return sqlite3.connect(self.path, timeout=30)
+
+    def insert(self, table: str, **row) -> None:
+        """One row in, in place of one with the same key."""
+        names = ", ".join(row)
+        marks = ", ".join("?" for _ in row)
+        with closing(self._open()) as db, db:
+            db.execute(f"insert or replace into {table} ({names}) values ({marks})", tuple(row.values()))
+
+    def rows(self, sql: str, parameters=()) -> list[dict]:
+        """A query's rows as dictionaries."""
+        with closing(self._open()) as db:
+            db.row_factory = sqlite3.Row
+            return [dict(row) for row in db.execute(sql, parameters).fetchall()]
+
+    def frame(self, sql: str, parameters=(), schema=None) -> pl.DataFrame:
+        """A query's rows as a Polars frame with the given schema."""
+        return pl.DataFrame(self.rows(sql, parameters), schema=schema, infer_schema_length=None)
+
+    def finish_run(self, run_id: str, status: str, ended_at: str, message: str) -> None:
+        """Close a run as done, failed or interrupted."""
+        with closing(self._open()) as db, db:
+            db.execute(
+                "update runs set status = ?, ended_at = ?, message = ? where run_id = ?",
+                (status, ended_at, message, run_id),
+            )
+
+    def close_interrupted(self, ended_at: str) -> int:
+        """Runs that a crash left RUNNING are marked so; the caller holds the lock, so none of them lives. Their count."""
+        with closing(self._open()) as db, db:
+            return db.execute(
+                "update runs set status = 'interrupted', ended_at = ?, message = 'the process ended before the night did'"
+                " where status = 'running'",
+                (ended_at,),
+            ).rowcount

@@ -1,0 +1,341 @@
+"""What the churn model looks at, in groups, and the words for each group as a reason.
+
+A group is what a marketer thinks of as one thing: its features rise and fall together, so their effects are
+added up. Behaviour only: profile attributes (age, gender, income, place) are left out, since their first
+known version is extended backwards and would not have been known at a training cut-off.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+ORDER_CHANNELS_ZH = {
+    "online": "线上",
+    "store": "门店",
+    "app": "应用",
+    "marketplace": "电商平台",
+    "phone": "电话",
+}
+
+
+@dataclass(frozen=True)
+class Reason:
+    """A group of features. applies: the rows of which the words are true. words, words_zh: text expressions."""
+
+    code: str
+    numeric: tuple
+    applies: pl.Expr
+    words: pl.Expr
+    words_zh: pl.Expr
+    categorical: tuple = ()
+
+
+def _whole(name):
+    return pl.col(name).cast(pl.Float64).round(0).cast(pl.Int64)
+
+
+def _percent(name):
+    return (pl.col(name).cast(pl.Float64) * 100).round(0).cast(pl.Int64)
+
+
+def _count(name, noun):
+    is_one = pl.col(name) == 1
+    many = pl.format("{} " + noun + "s", _whole(name))
+    return (
+        pl.when(pl.col(name) == 0)
+        .then(pl.lit(f"no {noun}s"))
+        .when(is_one)
+        .then(pl.lit(f"1 {noun}"))
+        .otherwise(many)
+    )
+
+
+def _known(*names):
+    return pl.all_horizontal(pl.col(name).is_not_null() for name in names)
+
+
+_HAS_GAP = pl.col("avg_gap_days").is_not_null()
+_IS_LATE = pl.col("recency_days") >= pl.col("avg_gap_days")
+_GAP = pl.max_horizontal(_whole("avg_gap_days"), pl.lit(1))
+_RECENT_TICKETS = pl.col("ticket_count_90d") > 0
+_RECENT_COMPLAINTS = pl.col("complaint_count_90d") > 0
+
+REASONS = (
+    Reason(
+        "rhythm",
+        ("recency_days", "avg_gap_days", "gap_ratio"),
+        _known("recency_days"),
+        pl.when(_IS_LATE)
+        .then(pl.format("no order for {} days, usually every {}", _whole("recency_days"), _GAP))
+        .when(_HAS_GAP)
+        .then(pl.format("orders only every {} days", _GAP))
+        .otherwise(pl.format("no order for {} days", _whole("recency_days"))),
+        pl.when(_IS_LATE)
+        .then(pl.format("已{}天未下单，通常{}天一次", _whole("recency_days"), _GAP))
+        .when(_HAS_GAP)
+        .then(pl.format("约{}天才下单一次", _GAP))
+        .otherwise(pl.format("已{}天未下单", _whole("recency_days"))),
+    ),
+    Reason(
+        "recent_orders",
+        ("order_count_30d", "order_count_90d", "order_count_180d"),
+        _known("order_count_90d"),
+        pl.format("{} in the last 90 days", _count("order_count_90d", "order")),
+        pl.format("近90天下单{}次", _whole("order_count_90d")),
+    ),
+    Reason(
+        "orders",
+        ("order_count", "order_day_count", "order_count_365d"),
+        _known("order_count"),
+        pl.format("{} so far", _count("order_count", "order")),
+        pl.format("累计下单{}次", _whole("order_count")),
+    ),
+    Reason(
+        "spend",
+        (
+            "net_spend_amount",
+            "net_spend_90d_amount",
+            "net_spend_365d_amount",
+            "avg_order_amount",
+            "max_order_amount",
+        ),
+        _known("avg_order_amount"),
+        pl.format("average order of {}", _whole("avg_order_amount")),
+        pl.format("平均每单{}", _whole("avg_order_amount")),
+    ),
+    Reason(
+        "discounts",
+        ("discount_share", "coupon_order_share"),
+        _known("discount_share"),
+        pl.format("discounts are {}% of purchases", _percent("discount_share")),
+        pl.format("折扣占消费的{}%", _percent("discount_share")),
+    ),
+    Reason(
+        "returns",
+        ("return_count", "return_share"),
+        pl.col("return_count") > 0,
+        pl.format("{} so far", _count("return_count", "return")),
+        pl.format("累计退货{}次", _whole("return_count")),
+    ),
+    Reason(
+        "cancellations",
+        ("cancelled_order_count",),
+        pl.col("cancelled_order_count") > 0,
+        pl.format("{} so far", _count("cancelled_order_count", "cancelled order")),
+        pl.format("累计取消订单{}次", _whole("cancelled_order_count")),
+    ),
+    Reason(
+        "tickets",
+        ("ticket_count", "ticket_count_90d", "open_ticket_count", "days_since_ticket"),
+        pl.col("ticket_count") > 0,
+        pl.when(_RECENT_TICKETS)
+        .then(pl.format("{} in the last 90 days", _count("ticket_count_90d", "service ticket")))
+        .otherwise(pl.format("{} so far", _count("ticket_count", "service ticket"))),
+        pl.when(_RECENT_TICKETS)
+        .then(pl.format("近90天有{}个服务工单", _whole("ticket_count_90d")))
+        .otherwise(pl.format("累计{}个服务工单", _whole("ticket_count"))),
+    ),
+    Reason(
+        "complaints",
+        ("complaint_count", "complaint_count_90d"),
+        pl.col("complaint_count") > 0,
+        pl.when(_RECENT_COMPLAINTS)
+        .then(pl.format("{} in the last 90 days", _count("complaint_count_90d", "complaint")))
+        .otherwise(pl.format("{} so far", _count("complaint_count", "complaint"))),
+        pl.when(_RECENT_COMPLAINTS)
+        .then(pl.format("近90天投诉{}次", _whole("complaint_count_90d")))
+        .otherwise(pl.format("累计投诉{}次", _whole("complaint_count"))),
+    ),
+    Reason(
+        "first_reply",
+        ("avg_first_reply_hours",),
+        _known("avg_first_reply_hours"),
+        pl.format("waits {} hours for a first reply from service", _whole("avg_first_reply_hours")),
+        pl.format("客服首次回复平均{}小时", _whole("avg_first_reply_hours")),
+    ),
+    Reason(
+        "service_rating",
+        ("avg_csat",),
+        _known("avg_csat"),
+        pl.format("rates service at {}%", _percent("avg_csat")),
+        pl.format("对客服的评分为{}%", _percent("avg_csat")),
+    ),
+    Reason(
+        "ratings",
+        ("avg_feedback_share", "feedback_count", "low_feedback_count_180d"),
+        _known("avg_feedback_share"),
+        pl.format("ratings average {}%", _percent("avg_feedback_share")),
+        pl.format("评价平均得分{}%", _percent("avg_feedback_share")),
+    ),
+    Reason(
+        "recommendation",
+        ("last_nps",),
+        _known("last_nps"),
+        pl.format("last recommendation score {} of 10", _whole("last_nps")),
+        pl.format("最近一次推荐分{}（满分10）", _whole("last_nps")),
+    ),
+    Reason(
+        "responses",
+        ("outbound_count_90d", "response_count_90d", "response_share_90d", "campaign_count"),
+        pl.col("outbound_count_90d") > 0,
+        pl.format(
+            "answered {} of our {} messages in 90 days",
+            _whole("response_count_90d"),
+            _whole("outbound_count_90d"),
+        ),
+        pl.format("近90天触达{}次，回应{}次", _whole("outbound_count_90d"), _whole("response_count_90d")),
+    ),
+    Reason(
+        "contact",
+        ("interaction_count", "interaction_count_90d", "inbound_count_90d", "days_since_interaction"),
+        _known("interaction_count_90d"),
+        pl.format("{} in the last 90 days", _count("interaction_count_90d", "contact")),
+        pl.format("近90天互动{}次", _whole("interaction_count_90d")),
+        ("top_interaction_channel",),
+    ),
+    Reason(
+        "tenure",
+        ("tenure_days",),
+        _known("tenure_days"),
+        pl.format("customer for {} days", _whole("tenure_days")),
+        pl.format("成为客户{}天", _whole("tenure_days")),
+    ),
+    Reason(
+        "range",
+        ("item_count", "sku_count", "category_count", "avg_item_price"),
+        pl.col("category_count") > 0,
+        pl.when(pl.col("category_count") == 1)
+        .then(pl.lit("buys from one category only"))
+        .otherwise(pl.format("buys from {} categories", _whole("category_count"))),
+        pl.format("购买涉及{}个品类", _whole("category_count")),
+    ),
+    Reason(
+        "taste",
+        ("top_category_share", "top_brand_share"),
+        _known("top_category"),
+        pl.format("buys mostly {}", pl.col("top_category")),
+        pl.format("主要购买{}", pl.col("top_category")),
+        ("top_category",),
+    ),
+    Reason(
+        "channel",
+        ("online_order_share",),
+        _known("top_sales_channel"),
+        pl.format("orders mostly through {}", pl.col("top_sales_channel")),
+        pl.format("主要通过{}下单", pl.col("top_sales_channel").replace(ORDER_CHANNELS_ZH)),
+        ("top_sales_channel",),
+    ),
+    Reason(
+        "instalments",
+        ("instalment_order_share",),
+        _known("instalment_order_share"),
+        pl.format("pays {}% of orders in instalments", _percent("instalment_order_share")),
+        pl.format("{}%的订单分期付款", _percent("instalment_order_share")),
+    ),
+    Reason(
+        "payment",
+        (),
+        _known("top_payment_method"),
+        pl.format("pays mostly by {}", pl.col("top_payment_method")),
+        pl.format("主要支付方式：{}", pl.col("top_payment_method")),
+        ("top_payment_method",),
+    ),
+    Reason(
+        "hours",
+        ("weekend_order_share", "night_order_share"),
+        _known("weekend_order_share"),
+        pl.format("{}% of orders on weekends", _percent("weekend_order_share")),
+        pl.format("周末订单占{}%", _percent("weekend_order_share")),
+    ),
+    Reason(
+        "points",
+        ("loyalty_points",),
+        _known("loyalty_points"),
+        pl.format("{} loyalty points", _whole("loyalty_points")),
+        pl.format("会员积分{}", _whole("loyalty_points")),
+    ),
+    Reason(
+        "subscriptions",
+        ("active_subscription_count",),
+        _known("active_subscription_count"),
+        _count("active_subscription_count", "active subscription"),
+        pl.format("有效订阅{}个", _whole("active_subscription_count")),
+    ),
+    Reason(
+        "referrals",
+        ("referral_count",),
+        _known("referral_count"),
+        pl.format("{} so far", _count("referral_count", "referral")),
+        pl.format("推荐新客户{}人", _whole("referral_count")),
+    ),
+)
+
+NUMERIC = tuple(name for reason in REASONS for name in reason.numeric)
+CATEGORICAL = tuple(name for reason in REASONS for name in reason.categorical)
+REASON_OF = {
+    name: position for position, reason in enumerate(REASONS) for name in reason.numeric + reason.categorical
+}
+# a smaller rise of the log-odds is not worth a marketer's eye
+SMALLEST_RISE = 0.05
+
+
+def add_derived(facts):
+    """Facts plus gap_ratio (recency over the usual gap), days_since_ticket and days_since_interaction.
+
+    Columns that the facts lack are added as null: the same expressions then hold whatever a shop delivers.
+    """
+    needed = {*NUMERIC, *CATEGORICAL} - {"gap_ratio", "days_since_ticket", "days_since_interaction"}
+    absent = sorted((needed | {"last_ticket_at", "last_interaction_at"}) - set(facts.columns))
+    facts = facts.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in absent)
+    return facts.with_columns(
+        gap_ratio=pl.col("recency_days") / pl.when(pl.col("avg_gap_days") > 0).then(pl.col("avg_gap_days")),
+        days_since_ticket=_days_since("last_ticket_at"),
+        days_since_interaction=_days_since("last_interaction_at"),
+    ).with_columns(pl.col(CATEGORICAL).cast(pl.String))
+
+
+def word_reasons(customers, contributions):
+    """reason_1..3 and reason_1_zh..3_zh of each customer: a frame with customers' rows in their order.
+
+    customers: facts with derived columns. contributions: float array (n_customers, len(REASONS)), what each
+    group adds to the log-odds of leaving. Only what raises them by 0.05 or more is a reason, the strongest
+    first; null when fewer.
+    """
+    applies = customers.select(
+        reason.applies.fill_null(False).alias(reason.code) for reason in REASONS
+    ).to_numpy()
+    rises = np.where(applies & (contributions >= SMALLEST_RISE), contributions, 0.0)
+    strongest = np.argsort(-rises, axis=1, kind="stable")[:, :3]
+    is_reason = np.take_along_axis(rises, strongest, axis=1) > 0
+    texts = {(rank, language): [] for rank in range(3) for language in ("", "_zh")}
+    # the words of a group are put together only for the customers whom it concerns
+    for position, reason in enumerate(REASONS):
+        chosen = (strongest == position) & is_reason
+        for rank in range(3):
+            rows = np.flatnonzero(chosen[:, rank])
+            if len(rows):
+                words = customers[rows].select(text=reason.words, text_zh=reason.words_zh)
+                texts[rank, ""].append(pl.DataFrame({"row": rows, "text": words["text"]}))
+                texts[rank, "_zh"].append(pl.DataFrame({"row": rows, "text": words["text_zh"]}))
+    return pl.DataFrame(
+        {
+            f"reason_{rank + 1}{language}": _scatter(texts[rank, language], len(customers))
+            for language in ("", "_zh")
+            for rank in range(3)
+        }
+    )
+
+
+def _scatter(parts, size):
+    if not parts:
+        return pl.repeat(None, size, dtype=pl.String, eager=True)
+    words = pl.concat(parts)
+    position = np.full(size, -1)
+    position[words["row"].to_numpy()] = np.arange(len(words))
+    has_words = pl.Series(position >= 0)
+    return pl.select(pl.when(has_words).then(words["text"].gather(np.maximum(position, 0)))).to_series()
+
+
+def _days_since(name):
+    return (pl.col("as_of") - pl.col(name).cast(pl.Date)).dt.total_days()

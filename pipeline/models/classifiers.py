@@ -1,0 +1,207 @@
+"""Two classifiers over facts with missing values and categories: logistic regression and gradient boosting.
+
+Both learn from one encoded float array (encode) and say what each feature adds to the log-odds
+(contributions).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
+
+from pipeline.models import measures, tree_shapley
+
+MAX_LEVELS = 50
+MIN_MISSING_SHARE = 0.005
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """numeric: column names. categorical: column name -> its known levels, most frequent first."""
+
+    numeric: tuple
+    categorical: dict
+
+    @property
+    def names(self):
+        return (*self.numeric, *self.categorical)
+
+
+def fit_encoding(frame, numeric, categorical):
+    """The columns worth learning from: present, not all null, not constant (a gap counts as a value)."""
+    frame_columns = set(frame.columns)
+    kept = tuple(
+        n
+        for n in numeric
+        if n in frame_columns and frame[n].null_count() < len(frame) and frame[n].n_unique() > 1
+    )
+    levels = {}
+    for name in categorical:
+        if name in frame_columns and frame[name].drop_nulls().n_unique() > 1:
+            counts = frame[name].drop_nulls().value_counts().sort("count", name, descending=[True, False])
+            levels[name] = counts[name].head(MAX_LEVELS).to_list()
+    return Encoding(kept, levels)
+
+
+def encode(frame, encoding):
+    """Float array (n_rows, n_features): numbers as they are, categories as level numbers, NaN where missing.
+
+    A level that the training did not see gets the number of a level of its own, shared by all such.
+    """
+    columns = [pl.col(name).cast(pl.Float64) for name in encoding.numeric]
+    columns += [
+        pl.when(pl.col(name).is_not_null())
+        .then(
+            pl.col(name).replace_strict(
+                levels, range(len(levels)), default=len(levels), return_dtype=pl.Float64
+            )
+        )
+        .alias(name)
+        for name, levels in encoding.categorical.items()
+    ]
+    if not columns:
+        return np.empty((len(frame), 0))
+    return np.ascontiguousarray(frame.select(columns).fill_null(float("nan")).to_numpy())
+
+
+class Logistic:
+    """L2-regularised logistic regression: logs of what has no sign, medians for gaps (flagged), one-hot levels."""
+
+    name = "logistic regression"
+
+    def __init__(self, encoding, seed):
+        self.encoding, self.seed = encoding, seed
+
+    def fit(self, values, labels):
+        """values: encoded array; labels: 0/1 array. Returns self."""
+        n = len(self.encoding.numeric)
+        # a column can be empty in one fold
+        numbers = np.where(np.isnan(values[:, :n]).all(axis=0), 0.0, values[:, :n])
+        self.is_skewed = np.nanmin(numbers, axis=0) >= 0 if n else np.zeros(0, bool)
+        numbers = self._tame(numbers)
+        self.bounds = np.nanquantile(numbers, [0.001, 0.999], axis=0) if n else np.zeros((2, 0))
+        self.medians = np.nanmedian(numbers, axis=0) if n else np.zeros(0)
+        missing = np.isnan(numbers).mean(axis=0) if n else np.zeros(0)
+        self.flagged = np.flatnonzero((missing > MIN_MISSING_SHARE) & (missing < 1 - MIN_MISSING_SHARE))
+        self.means, self.scales = 0.0, 1.0
+        design = self._design(values)
+        self.means = design.mean(axis=0)
+        scales = design.std(axis=0)
+        self.scales = np.where(scales > 1e-9, scales, 1.0)
+        with threadpool_limits(limits=1):
+            model = LogisticRegression(C=0.1, max_iter=1000).fit((design - self.means) / self.scales, labels)
+        self.coefficients, self.intercept = model.coef_[0], float(model.intercept_[0])
+        return self
+
+    def log_odds(self, values):
+        """Log-odds of label 1: array (n_rows,)."""
+        return ((self._design(values) - self.means) / self.scales) @ self.coefficients + self.intercept
+
+    def contributions(self, values, group_of, groups):
+        """What each group of features adds to the log-odds: array (n_rows, groups).
+
+        Exact Shapley values of a linear model against the average training row (its columns taken as
+        independent).
+        """
+        parts = (self._design(values) - self.means) / self.scales * self.coefficients
+        belongs = np.zeros((parts.shape[1], groups))
+        for column, name in enumerate(self._design_names()):
+            belongs[column, group_of[name]] = 1
+        return parts @ belongs
+
+    def describe(self):
+        """Parameters as plain numbers."""
+        weights = zip(self._design_names(), self.coefficients.tolist(), strict=True)
+        return {"intercept": self.intercept, "coefficients": [[name, weight] for name, weight in weights]}
+
+    def _tame(self, numbers):
+        return np.where(self.is_skewed, np.log1p(np.maximum(numbers, 0.0)), numbers)
+
+    def _design(self, values):
+        n = len(self.encoding.numeric)
+        numbers = np.clip(self._tame(values[:, :n]), *self.bounds)
+        gaps = np.isnan(numbers)
+        columns = [np.where(gaps, self.medians, numbers), gaps[:, self.flagged]]
+        for position, levels in enumerate(self.encoding.categorical.values()):
+            columns.append(values[:, n + position, None] == np.arange(len(levels)))
+        return np.column_stack(columns).astype(float)
+
+    def _design_names(self):
+        numeric = self.encoding.numeric
+        names = [*numeric, *(numeric[i] for i in self.flagged)]
+        return names + [name for name, levels in self.encoding.categorical.items() for _ in levels]
+
+
+class Boosting:
+    """Histogram gradient boosting; missing values and categories handled by the trees."""
+
+    name = "gradient boosting"
+    settings = {"learning_rate": 0.06, "max_iter": 150, "max_leaf_nodes": 12, "l2_regularization": 1.0}
+
+    def __init__(self, encoding, seed):
+        self.encoding, self.seed = encoding, seed
+
+    def fit(self, values, labels):
+        """values: encoded array; labels: 0/1 array. Returns self."""
+        n = len(self.encoding.numeric)
+        is_category = np.arange(values.shape[1]) >= n
+        self.reference = np.array([_typical(values[:, i], is_category[i]) for i in range(values.shape[1])])
+        self.model = HistGradientBoostingClassifier(
+            **self.settings,
+            min_samples_leaf=max(20, len(values) // 1000),
+            categorical_features=is_category if is_category.any() else None,
+            early_stopping=False,
+            random_state=self.seed,
+        )
+        # one thread: sums over several threads differ in their last digits from run to run
+        with threadpool_limits(limits=1):
+            self.model.fit(values, labels)
+        return self
+
+    def log_odds(self, values):
+        """Log-odds of label 1: array (n_rows,)."""
+        return self.model.decision_function(values)
+
+    def contributions(self, values, group_of, groups):
+        """What each group of features adds to the log-odds: array (n_rows, groups).
+
+        Exact Shapley values between groups against a typical training row (medians, most frequent levels).
+        """
+        names = self.encoding.names
+        n = len(self.encoding.numeric)
+        group_of_column = [group_of[name] for name in (*names[n:], *names[:n])]
+        tables = tree_shapley.tabulate(self.model, self.reference[None, :], group_of_column)
+        return tree_shapley.look_up(tables, tree_shapley.see_as_trees_do(self.model, values), groups)
+
+    def describe(self):
+        """Settings; the trees themselves stay in memory."""
+        return {"settings": self.settings}
+
+
+def choose_classifier(values, labels, groups, encoding, seed, folds=3):
+    """(class of the better one, {name: log loss}) by cross-validation; one customer's rows stay in one fold.
+
+    groups: integer array (n_rows,). Boosting has to be better by 0.0005 to be taken before the simpler model.
+    """
+    rng = np.random.default_rng(seed)
+    fold_of = rng.integers(0, folds, groups.max() + 1)[groups]
+    losses = {}
+    for kind in (Logistic, Boosting):
+        predicted = np.empty(len(labels))
+        for fold in range(folds):
+            held_out = fold_of == fold
+            model = kind(encoding, seed).fit(values[~held_out], labels[~held_out])
+            predicted[held_out] = model.log_odds(values[held_out])
+        losses[kind.name] = measures.log_loss(labels, 1 / (1 + np.exp(-np.clip(predicted, -30, 30))))
+    better = Boosting if losses[Boosting.name] < losses[Logistic.name] - 0.0005 else Logistic
+    return better, losses
+
+
+def _typical(values, is_category):
+    known = values[~np.isnan(values)]
+    if len(known) < len(values) / 2:
+        return np.nan
+    return np.bincount(known.astype(int)).argmax() if is_category else np.median(known)

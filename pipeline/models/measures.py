@@ -1,0 +1,106 @@
+"""Error measures of forecasts and probabilities against what happened. Arrays in, numbers out.
+
+actual and predicted: float arrays, shape (n_rows,). NaN where a measure is not defined (a constant, no
+positives).
+"""
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import expit, logit
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+SMALLEST_PROBABILITY = 1e-6
+
+
+def mae(actual, predicted):
+    """Mean absolute error. Beware: predicting zero often wins on skewed spend."""
+    return float(np.mean(np.abs(predicted - actual)))
+
+
+def rmse(actual, predicted):
+    """Root of the mean squared error."""
+    return float(np.sqrt(np.mean((predicted - actual) ** 2)))
+
+
+def correlation(actual, predicted):
+    """Pearson's r."""
+    if np.ptp(actual) == 0 or np.ptp(predicted) == 0:
+        return float("nan")
+    return float(np.corrcoef(actual, predicted)[0, 1])
+
+
+def bias_share(actual, predicted):
+    """Total predicted over total actual, less one."""
+    total = actual.sum()
+    return float(predicted.sum() / total - 1) if total else float("nan")
+
+
+def normalised_gini(actual, predicted):
+    """Gini of the actual values ranked by prediction, over that of a perfect ranking.
+
+    Customers with equal predictions share their mean, so the result does not hang on the order of ties.
+    """
+    best = _lorenz_area(actual, actual)
+    return float(_lorenz_area(actual, predicted) / best) if best else float("nan")
+
+
+def auc(actual, probability):
+    """Area under the ROC curve."""
+    return float(roc_auc_score(actual, probability)) if np.ptp(actual) else float("nan")
+
+
+def pr_auc(actual, probability):
+    """Average precision."""
+    return float(average_precision_score(actual, probability)) if np.any(actual) else float("nan")
+
+
+def brier(actual, probability):
+    """Mean squared error of a probability."""
+    return float(np.mean((probability - actual) ** 2))
+
+
+def log_loss(actual, probability):
+    """Mean negative log-likelihood of a probability, in nats."""
+    p = np.clip(probability, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
+    return float(-np.mean(actual * np.log(p) + (1 - actual) * np.log1p(-p)))
+
+
+def lift(actual, probability, share=0.1):
+    """Rate among the rows of highest probability over the rate of all. Ties at the edge count in part."""
+    n = max(1, int(round(len(actual) * share)))
+    edge = np.partition(probability, len(probability) - n)[len(probability) - n]
+    above, at_edge = probability > edge, probability == edge
+    hits = actual[above].sum() + (n - above.sum()) * actual[at_edge].mean()
+    return float(hits / n / actual.mean()) if actual.any() else float("nan")
+
+
+def calibration_line(actual, probability):
+    """(slope, intercept) of the outcome's log-odds on the predicted ones: (1, 0) is perfect calibration."""
+    x = logit(np.clip(probability, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY))
+    if np.ptp(x) == 0 or np.ptp(actual) == 0:
+        return float("nan"), float("nan")
+
+    def objective(line):
+        odds = line[0] * x + line[1]
+        error = expit(odds) - actual
+        return np.mean(np.logaddexp(0, odds) - actual * odds), np.array([np.mean(error * x), np.mean(error)])
+
+    slope, intercept = minimize(objective, [1.0, 0.0], jac=True, method="L-BFGS-B").x
+    return float(slope), float(intercept)
+
+
+def deciles(actual, predicted):
+    """Ten groups by rising prediction: list of (predicted mean, actual mean, rows)."""
+    order = np.argsort(predicted, kind="stable")
+    groups = [rows for rows in np.array_split(order, 10) if len(rows)]
+    return [(float(predicted[rows].mean()), float(actual[rows].mean()), len(rows)) for rows in groups]
+
+
+def _lorenz_area(actual, ranking):
+    _, group = np.unique(-ranking, return_inverse=True)
+    sizes = np.bincount(group)
+    totals = np.bincount(group, actual)
+    before = np.concatenate([[0.0], np.cumsum(totals)[:-1]])
+    # the sum of the running total over a group of ties that share their mean
+    area = (before * sizes + totals * (sizes + 1) / 2).sum()
+    return area / totals.sum() / len(actual) - (len(actual) + 1) / 2 / len(actual)

@@ -1,0 +1,120 @@
+"""One frozen Settings from <data>/settings.toml and the environment (CUSTOMER_PIPELINE_<NAME>, which wins)."""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from zoneinfo import ZoneInfo, available_timezones
+
+ENVIRONMENT_PREFIX = "CUSTOMER_PIPELINE_"
+
+
+class SettingsError(Exception):
+    """A setting is unknown or cannot be; the message names the setting, the file and the mend."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user decides. Every field is a line of settings.toml; data/settings.example.toml explains them."""
+
+    data_dir: Path
+    business_timezone: str = "Asia/Shanghai"
+    reporting_currency: str = "CNY"
+    language: str = "zh"
+    phone_country_code: str = "86"
+    max_customers_per_identifier: int = 20
+    churn_horizon_days: int = 90
+    seed: int = 20260101
+    workbook_max_customers: int = 100_000
+    daily_snapshots: int = 14
+    monthly_snapshots: int = 12
+    storage_version: str = "v1.2.0"
+    memory_limit: str = "4GiB"
+    threads: int = 0
+
+    @property
+    def inbox(self):
+        return self.data_dir / "inbox"
+
+    @property
+    def vault(self):
+        return self.data_dir / "vault"
+
+    @property
+    def warehouse(self):
+        return self.data_dir / "warehouse" / "warehouse.duckdb"
+
+    @property
+    def ledger(self):
+        return self.data_dir / "warehouse" / "ledger.sqlite"
+
+    @property
+    def pseudonym_key_file(self):
+        """Beside the data folder, not in it: whoever copies the data does not copy the key."""
+        return self.data_dir.with_name(f"{self.data_dir.name}.key")
+
+
+def read_settings(data_dir: Path, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Settings of a data folder. Raises SettingsError on an unknown key, a wrong type or an impossible value."""
+    data_dir = Path(data_dir).resolve()
+    path = data_dir / "settings.toml"
+    known = {field.name: field.type for field in fields(Settings) if field.name != "data_dir"}
+    given = {}
+    if path.exists():
+        try:
+            given = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{path.name}: not readable as TOML ({error}); mend that line") from error
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f'did you mean "{near[0]}"?' if near else f"known settings: {', '.join(sorted(known))}"
+            raise SettingsError(f'{path.name}: unknown setting "{name}"; {hint}')
+    for name, kind in known.items():
+        text = environment.get(ENVIRONMENT_PREFIX + name.upper())
+        if text is not None:
+            given[name] = _from_text(name, kind, text)
+    for name, value in given.items():
+        if type(value) is not known[name]:
+            raise SettingsError(
+                f'{path.name}: "{name}" must be {known[name].__name__}, not {type(value).__name__} ({value!r})'
+            )
+    settings = replace(Settings(data_dir=data_dir), **given)
+    _check(settings)
+    return settings
+
+
+def _from_text(name, kind, text):
+    try:
+        return kind(text)
+    except ValueError as error:
+        raise SettingsError(
+            f'environment {ENVIRONMENT_PREFIX}{name.upper()}="{text}": must be {kind.__name__}'
+        ) from error
+
+
+def _check(settings):
+    if settings.business_timezone not in available_timezones():
+        raise SettingsError(
+            f'business_timezone "{settings.business_timezone}" is no IANA time zone; write one such as "Asia/Shanghai"'
+        )
+    ZoneInfo(settings.business_timezone)
+    if settings.language not in ("zh", "en"):
+        raise SettingsError(f'language "{settings.language}" is not there; write "zh" or "en"')
+    if not (len(settings.reporting_currency) == 3 and settings.reporting_currency.isupper()):
+        raise SettingsError(f'reporting_currency "{settings.reporting_currency}": write an ISO 4217 code such as "CNY"')
+    if not settings.phone_country_code.isdigit():
+        raise SettingsError(f'phone_country_code "{settings.phone_country_code}": write digits only, such as "86"')
+    at_least = {
+        "churn_horizon_days": 1,
+        "max_customers_per_identifier": 1,
+        "workbook_max_customers": 1,
+        "daily_snapshots": 1,
+        "monthly_snapshots": 0,
+        "threads": 0,
+    }
+    for name, least in at_least.items():
+        if getattr(settings, name) < least:
+            raise SettingsError(f'"{name}" is {getattr(settings, name)}; it must be {least} or more')

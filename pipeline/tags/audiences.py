@@ -1,0 +1,141 @@
+"""Audiences: named lists of customers, as conditions over the joined row and the tags that hold.
+
+An audience file holds `audiences`, a list of:
+
+    code: second_order
+    name: {en: ..., zh: ...}
+    meaning: {en: ..., zh: ...}
+    purpose: marketing
+    channel: email            # email | sms | call | post | social | any
+    where: facts.recency_days <= 60 and has_tag('lifecycle', 'new')     # has_tag('tag') for any of its values
+    reasons: [lifecycle]      # tags whose values are written beside each customer; may be empty
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.tags.expressions import (
+    expression_fault,
+    joined_row,
+    parser_connection,
+    quote_text,
+    read_yaml_folder,
+    relations_used,
+)
+
+AUDIENCE_FOLDER = Path(__file__).parent / "audiences"
+CHANNELS = ("email", "sms", "call", "post", "social", "any")
+FIELDS = {"code", "name", "meaning", "purpose", "channel", "where", "reasons"}
+CODE = re.compile(r"[a-z][a-z0-9_]*")
+HAS_TAG = re.compile(r"\bhas_tag\s*\(\s*'([^']*)'\s*(?:,\s*'([^']*)'\s*)?\)")
+
+
+class AudienceError(ValueError):
+    """An audience file cannot be used; says file, audience, field and the mend."""
+
+
+@dataclass(frozen=True)
+class Audience:
+    """One audience, ready to run.
+
+    query: SQL giving customer_id and is_marketing_allowed (never null) of all who match, consent or not.
+    tags_used: the (tag, value) pairs it relies on, value None for any.
+    """
+
+    code: str
+    name: str
+    name_zh: str
+    meaning: str
+    meaning_zh: str
+    purpose: str
+    channel: str
+    where: str
+    query: str
+    reasons: tuple[str, ...]
+    tags_used: tuple[tuple[str, str | None], ...]
+    file_name: str
+
+
+def load_audiences(*folders):
+    """Read audience files into a tuple of Audience, ordered by code; a later folder's code replaces an earlier one's.
+
+    Raises AudienceError. Whether columns and tags exist is known when the audience is run.
+    """
+    audiences = {}
+    with parser_connection() as con:
+        for folder in folders:
+            here = {}
+            for path, content in read_yaml_folder(folder, AudienceError):
+                if set(content) != {"audiences"} or not isinstance(content["audiences"], list):
+                    raise AudienceError(f"{path.name}: expected one field, audiences, with a list; see the shipped file")
+                for raw in content["audiences"]:
+                    audience = _read_audience(con, path, raw)
+                    if audience.code in here:
+                        raise AudienceError(f"{path.name}, audience {audience.code}, code: stands twice; rename one")
+                    here[audience.code] = audience
+            audiences |= here
+    return tuple(audiences[code] for code in sorted(audiences))
+
+
+def _read_audience(con, path, raw):
+    where = f"{path.name}, audience {raw.get('code') if isinstance(raw, dict) else raw!r}"
+    if not isinstance(raw, dict):
+        raise AudienceError(f"{where}: expected a mapping with {', '.join(sorted(FIELDS))}")
+    wrong = sorted(map(str, set(raw) ^ FIELDS))
+    if wrong:
+        state = "unknown field" if wrong[0] in raw else "missing"
+        raise AudienceError(f"{where}, {wrong[0]}: {state}; an audience has {', '.join(sorted(FIELDS))}")
+    if not isinstance(raw["code"], str) or not CODE.fullmatch(raw["code"]):
+        raise AudienceError(f"{where}, code: use small letters, digits and _; it is also the file name")
+    for field in ("name", "meaning"):
+        texts = raw[field]
+        if not isinstance(texts, dict) or set(texts) != {"en", "zh"} or not all(map(_is_text, texts.values())):
+            raise AudienceError(f"{where}, {field}: expected {{en: ..., zh: ...}} with both texts filled")
+    if raw["purpose"] != "marketing":
+        raise AudienceError(f"{where}, purpose: {raw['purpose']!r} is not known; write marketing")
+    if raw["channel"] not in CHANNELS:
+        raise AudienceError(f"{where}, channel: {raw['channel']!r} is none; use one of {', '.join(CHANNELS)}")
+    if not isinstance(raw["reasons"], list) or not all(map(_is_text, raw["reasons"])):
+        raise AudienceError(f"{where}, reasons: expected a list of tag codes, [] for none")
+    condition = HAS_TAG.sub(_tag_condition, raw["where"]) if _is_text(raw["where"]) else raw["where"]
+    fault = expression_fault(con, condition)
+    if fault is None and re.search(r"\bhas_tag\b", condition):
+        fault = "uses has_tag other than as has_tag('tag') or has_tag('tag', 'value'); correct it"
+    if fault:
+        raise AudienceError(f"{where}, where: {fault}")
+    used = [(match[0], match[1] or None) for match in HAS_TAG.findall(raw["where"])]
+    return Audience(
+        code=raw["code"],
+        name=raw["name"]["en"],
+        name_zh=raw["name"]["zh"],
+        meaning=raw["meaning"]["en"],
+        meaning_zh=raw["meaning"]["zh"],
+        purpose=raw["purpose"],
+        channel=raw["channel"],
+        where=raw["where"],
+        query=_matching_customers(condition),
+        reasons=tuple(raw["reasons"]),
+        tags_used=tuple(dict.fromkeys([*used, *((tag, None) for tag in raw["reasons"])])),
+        file_name=path.name,
+    )
+
+
+def _is_text(value):
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _tag_condition(match):
+    """has_tag as a semi join that may stand anywhere in a condition."""
+    value = f" and held.value = {quote_text(match[2])}" if match[2] else ""
+    tag = quote_text(match[1])
+    return f"facts.customer_id in (select held.customer_id from tags.customer_tags as held where held.tag = {tag}{value})"
+
+
+def _matching_customers(condition):
+    return f"""
+        select
+            facts.customer_id,
+            coalesce(facts.is_marketing_allowed, false) as is_marketing_allowed
+        from {joined_row(relations_used(condition))}
+        where ({condition})"""

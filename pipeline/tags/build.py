@@ -1,0 +1,360 @@
+"""Facts and scores -> dated tags: who carries which tag at as_of, and since when.
+
+The work is done tag by tag in the engine: a tag reads only the score tables it names, memory holds one tag's customers,
+and rows of one tag stand together in the published tables.
+"""
+
+import duckdb
+
+from pipeline.tags.catalogue import CatalogueError
+from pipeline.tags.expressions import joined_row, quote_text, relations_used
+
+COLUMNS = {
+    "catalogue": {
+        "tag": ("varchar", "stable code of the tag; key"),
+        "category": ("varchar", "one of the nine categories"),
+        "name": ("varchar", "English name"),
+        "name_zh": ("varchar", "Chinese name"),
+        "meaning": ("varchar", "what the tag says, in English"),
+        "meaning_zh": ("varchar", "what the tag says, in Chinese"),
+        "rule": ("varchar", "the rule as written in the catalogue"),
+        "kind": ("varchar", "fact, rule, model or manual"),
+        "is_multi_valued": ("boolean", "whether a customer may carry several values"),
+        "is_open_valued": ("boolean", "whether values come from the data rather than from a list"),
+        "rule_version": ("varchar", "version of the rule"),
+        "position": ("integer", "order of the tags for display"),
+    },
+    "catalogue_values": {
+        "tag": ("varchar", "code of the tag; key with value"),
+        "value": ("varchar", "stable code of the value"),
+        "name": ("varchar", "English name"),
+        "name_zh": ("varchar", "Chinese name"),
+        "meaning": ("varchar", "what the value says, in English, or its rule"),
+        "meaning_zh": ("varchar", "what the value says, in Chinese, or its rule"),
+        "position": ("integer", "order of the values within the tag"),
+    },
+    "customer_tags": {
+        "customer_id": ("varchar", "customer; key with tag and value"),
+        "as_of": ("date", "the night the tag holds at"),
+        "category": ("varchar", "category of the tag"),
+        "tag": ("varchar", "code of the tag"),
+        "value": ("varchar", "code of the value"),
+        "value_name": ("varchar", "English name of the value"),
+        "value_name_zh": ("varchar", "Chinese name of the value"),
+        "confidence": ("double", "0..1: 1 for facts, a probability for models"),
+        "rule_version": ("varchar", "version of the rule that gave the tag"),
+        "evidence": ("varchar", "the numbers behind the tag"),
+        "valid_from": ("date", "first night of the interval that still holds"),
+    },
+    "tag_history": {
+        "customer_id": ("varchar", "customer; key with tag, value and valid_from"),
+        "category": ("varchar", "category of the tag"),
+        "tag": ("varchar", "code of the tag"),
+        "value": ("varchar", "code of the value"),
+        "valid_from": ("date", "first night the tag held"),
+        "valid_to": ("date", "first night it no longer held; null while it holds: [valid_from, valid_to)"),
+    },
+}
+TABLE_MEANINGS = {
+    "catalogue": "One row per tag. Key: tag.",
+    "catalogue_values": "One row per value a tag can take or, for open-valued tags, took. Key: (tag, value).",
+    "customer_tags": "One row per customer, tag and value that holds at as_of. Key: (customer_id, tag, value).",
+    "tag_history": "One row per interval in which a customer carried a tag value. Key: (customer_id, tag, value, valid_from).",
+}
+
+
+def build_tags(con, catalogue, as_of, previous_history=None):
+    """Build tags.catalogue, catalogue_values, customer_tags and tag_history for one night; existing ones are replaced.
+
+    con: DuckDB connection whose default database holds marts.customer_facts (of as_of only) and the scores tables, empty
+    where a model gave none, and no transaction open. catalogue: from load_catalogue. as_of: date. previous_history: name of a table or view with the
+    columns of tags.tag_history as an earlier (or this) night left it, or None; not tags.tag_history itself.
+
+    The state before as_of is the intervals begun before it, those ended at or after it reopened; so a night run again gives
+    the same tables. Customers and tags that are gone end their intervals. Confidence and evidence open no interval.
+    Returns counts: tags, customer_tags, opened, ended, kept, history. Raises CatalogueError for a rule the warehouse
+    cannot evaluate, ValueError for facts of another date.
+    """
+    _check_facts(con, as_of)
+    if previous_history and previous_history.lower() in ("tags.tag_history", "tag_history"):
+        raise ValueError("build_tags: previous_history is the table to be replaced; copy it to another name first")
+    _check_rules(con, catalogue)
+    _create_tables(con)
+    _write_catalogue(con, catalogue)
+    _stage_previous(con, as_of, previous_history)
+    for tag in catalogue.tags:
+        # one commit a tag: a commit per statement triples the time on disk, one for all keeps every staged tag in memory
+        con.begin()
+        _build_one_tag(con, tag, as_of)
+        con.commit()
+    _end_retired_tags(con, catalogue, as_of)
+    counts = _count(con, catalogue, as_of)
+    con.execute("drop table if exists temp.tag_current")
+    con.execute("drop view if exists temp.tag_before")
+    return counts
+
+
+def _check_facts(con, as_of):
+    dates = con.execute("select min(as_of), max(as_of) from marts.customer_facts").fetchone()
+    if any(date not in (None, as_of) for date in dates):
+        raise ValueError(f"marts.customer_facts holds as_of {dates[0]} to {dates[1]}, not {as_of}; build the facts of that night first")
+
+
+def _check_rules(con, catalogue):
+    """Bind every rule against the real columns, so that a typing error names its tag and not a line of ours."""
+    for tag in catalogue.tags:
+        try:
+            con.execute(f"select * from ({tagged_rows(tag)}) limit 0")
+        except duckdb.Error as fault:
+            reason = str(fault).splitlines()[0]
+            raise CatalogueError(f"{tag.file_name}, tag {tag.code}: {reason}; correct the column or the expression") from fault
+
+
+def _create_tables(con):
+    con.execute("create schema if not exists tags")
+    for table, columns in COLUMNS.items():
+        body = ", ".join(f'"{name}" {kind}' for name, (kind, _) in columns.items())
+        con.execute(f"create or replace table tags.{table} ({body})")
+        con.execute(f"comment on table tags.{table} is {quote_text(TABLE_MEANINGS[table])}")
+        for name, (_, meaning) in columns.items():
+            con.execute(f'comment on column tags.{table}."{name}" is {quote_text(meaning)}')
+
+
+def _write_catalogue(con, catalogue):
+    con.executemany(
+        "insert into tags.catalogue values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (tag.code, tag.category, tag.name, tag.name_zh, tag.meaning, tag.meaning_zh, tag.rule, tag.kind)
+            + (tag.is_multi_valued, bool(tag.value_from), tag.rule_version, position)
+            for position, tag in enumerate(catalogue.tags)
+        ],
+    )
+    values = [
+        (tag.code, value.code, value.name, value.name_zh, value.meaning or value.when, value.meaning_zh or value.when, position)
+        for tag in catalogue.tags
+        for position, value in enumerate(tag.values)
+    ]
+    if values:
+        con.executemany("insert into tags.catalogue_values values (?, ?, ?, ?, ?, ?, ?)", values)
+
+
+def tagged_rows(tag):
+    """SQL giving customer_id, value, value_name, value_name_zh, confidence, evidence of everyone who carries a tag."""
+    if tag.value_from:
+        return _open_valued_rows(tag)
+    if not tag.is_multi_valued:
+        return _first_value_rows(tag)
+    return "\nunion all\n".join(_condition_rows(tag, value) for value in tag.values)
+
+
+def _condition_rows(tag, value):
+    return f"""
+        select
+            facts.customer_id,
+            {quote_text(value.code)} as value,
+            {quote_text(value.name)} as value_name,
+            {quote_text(value.name_zh)} as value_name_zh,
+            cast({value.confidence} as double) as confidence,
+            cast({value.evidence} as varchar) as evidence
+        from {_row_of(tag)}
+        where ({value.when}) and {_leave_to_profile(tag)}"""
+
+
+def _first_value_rows(tag):
+    """The first value whose condition holds: its place in the list is found per customer, then named."""
+
+    def by_condition(expressions):
+        if len(set(expressions)) == 1:
+            return expressions[0]
+        pairs = zip(tag.values, expressions, strict=True)
+        return "case " + " ".join(f"when ({value.when}) then ({text})" for value, text in pairs) + " end"
+
+    def by_place(texts):
+        return "case place " + " ".join(f"when {n} then {quote_text(text)}" for n, text in enumerate(texts)) + " end"
+
+    return f"""
+        select
+            customer_id,
+            {by_place(value.code for value in tag.values)} as value,
+            {by_place(value.name for value in tag.values)} as value_name,
+            {by_place(value.name_zh for value in tag.values)} as value_name_zh,
+            confidence,
+            evidence
+        from (
+            select
+                facts.customer_id,
+                case {" ".join(f"when ({value.when}) then {n}" for n, value in enumerate(tag.values))} end as place,
+                cast({by_condition([value.confidence for value in tag.values])} as double) as confidence,
+                cast({by_condition([value.evidence for value in tag.values])} as varchar) as evidence
+            from {_row_of(tag)}
+            where {_leave_to_profile(tag)}
+        )
+        where place is not null"""
+
+
+def _open_valued_rows(tag):
+    names = tag.value_name_from or (None, None)
+
+    def named(known, other):
+        whens = " ".join(f"when {quote_text(value.code)} then {quote_text(known(value))}" for value in tag.values)
+        return f"case value {whens} else {other} end" if whens else other
+
+    return "\nunion all\n".join(
+        f"""
+        select
+            customer_id,
+            value,
+            {named(lambda value: value.name, "value_name")} as value_name,
+            {named(lambda value: value.name_zh, "value_name_zh")} as value_name_zh,
+            confidence,
+            evidence
+        from (
+            select
+                facts.customer_id,
+                cast({source} as varchar) as value,
+                cast({names[0] or source} as varchar) as value_name,
+                cast({names[1] or source} as varchar) as value_name_zh,
+                cast({tag.confidence} as double) as confidence,
+                cast({tag.evidence} as varchar) as evidence
+            from {_row_of(tag)}
+            where {_leave_to_profile(tag)}
+        )
+        where value <> ''"""
+        for source in tag.value_from
+    )
+
+
+def _row_of(tag):
+    expressions = [tag.confidence, tag.evidence, *tag.value_from, *(tag.value_name_from or ())]
+    for value in tag.values:
+        expressions += [value.when, value.confidence, value.evidence]
+    return joined_row(relations_used(*expressions))
+
+
+def _leave_to_profile(tag):
+    return "facts.is_profiling_allowed is distinct from false" if tag.kind == "model" else "true"
+
+
+def _stage_previous(con, as_of, previous_history):
+    """temp.tag_before: a view of the intervals as they stood before as_of. A view, so that memory holds one tag at a time."""
+    source = previous_history or "tags.tag_history"
+    con.execute(
+        f"""
+        create or replace temp view tag_before as
+        select
+            customer_id,
+            category,
+            tag,
+            value,
+            valid_from,
+            case when valid_to < date '{as_of}' then valid_to end as valid_to
+        from {source}
+        where valid_from < date '{as_of}'
+        """
+    )
+
+
+def _build_one_tag(con, tag, as_of):
+    """Insert one tag's rows into customer_tags and tag_history: those that hold by customer_id, then those that ended."""
+    once = "distinct on (held.customer_id, held.value)" if len(tag.value_from) > 1 else ""
+    con.execute(
+        f"""
+        create or replace temp table tag_current as
+        select {once}
+            held.*,
+            coalesce(opened.valid_from, date '{as_of}') as valid_from
+        from ({tagged_rows(tag)}) as held
+        left join (
+            select * from temp.tag_before where tag = {quote_text(tag.code)} and valid_to is null
+        ) as opened
+            on held.customer_id = opened.customer_id
+            and held.value = opened.value
+        order by held.customer_id, held.value
+        """
+    )
+    category, code, version = quote_text(tag.category), quote_text(tag.code), quote_text(tag.rule_version)
+    con.execute(
+        f"""
+        insert into tags.customer_tags
+        select
+            customer_id,
+            date '{as_of}',
+            {category},
+            {code},
+            value,
+            value_name,
+            value_name_zh,
+            case when confidence is not null then least(greatest(confidence, 0), 1) end,
+            {version},
+            evidence,
+            valid_from
+        from temp.tag_current
+        """
+    )
+    con.execute(
+        f"""
+        insert into tags.tag_history
+        select customer_id, {category}, {code}, value, valid_from, null from temp.tag_current
+        """
+    )
+    con.execute(
+        f"""
+        insert into tags.tag_history
+        select customer_id, {category}, {code}, value, valid_from, coalesce(valid_to, date '{as_of}')
+        from temp.tag_before as before
+        where
+            tag = {code}
+            and (
+                valid_to is not null
+                or not exists (
+                    select 1
+                    from temp.tag_current as held
+                    where held.customer_id = before.customer_id and held.value = before.value
+                )
+            )
+        order by customer_id, value, valid_from
+        """
+    )
+    if tag.value_from:
+        con.execute(
+            f"""
+            insert into tags.catalogue_values
+            select {code}, value, min(value_name), min(value_name_zh), null, null,
+                {len(tag.values)} + row_number() over (order by value) - 1
+            from temp.tag_current
+            anti join (select value from tags.catalogue_values where tag = {code}) as known using (value)
+            group by value
+            order by value
+            """
+        )
+
+
+def _end_retired_tags(con, catalogue, as_of):
+    """Tags that left the catalogue keep their past and end at as_of."""
+    known = ", ".join(quote_text(tag.code) for tag in catalogue.tags)
+    con.execute(
+        f"""
+        insert into tags.tag_history
+        select customer_id, category, tag, value, valid_from, coalesce(valid_to, date '{as_of}')
+        from temp.tag_before
+        where tag not in ({known})
+        order by tag, customer_id, value, valid_from
+        """
+    )
+
+
+def _count(con, catalogue, as_of):
+    customer_tags, kept = con.execute(
+        f"select count(*), count(*) filter (valid_from < date '{as_of}') from tags.customer_tags"
+    ).fetchone()
+    history, ended = con.execute(
+        f"select count(*), count(*) filter (valid_to = date '{as_of}') from tags.tag_history"
+    ).fetchone()
+    return {
+        "tags": len(catalogue.tags),
+        "customer_tags": customer_tags,
+        "opened": customer_tags - kept,
+        "ended": ended,
+        "kept": kept,
+        "history": history,
+    }

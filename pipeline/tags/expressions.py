@@ -1,0 +1,91 @@
+"""SQL expressions that people write in YAML: checked when loaded, before any warehouse is at hand.
+
+They read one joined row: marts.customer_facts as facts, with scores.rfm, scores.segments, scores.clv and scores.churn
+left joined by customer_id. Tags and audiences share this row.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import duckdb
+import yaml
+
+SCORES = ("rfm", "segments", "clv", "churn")
+CLOCK = re.compile(
+    r"\b(now|today|current_date|current_timestamp|current_time|localtime|localtimestamp|get_current_timestamp"
+    r"|random|uuid|gen_random_uuid|uuidv4|uuidv7|setseed)\b",
+    re.IGNORECASE,
+)
+LITERAL = re.compile(r"'(?:[^']|'')*'")
+ROW_COLUMN = re.compile(rf"\b(facts|{'|'.join(SCORES)})\s*\.\s*\w+", re.IGNORECASE)
+
+
+def quote_text(text):
+    """A Python string as an SQL text literal."""
+    return "'" + str(text).replace("'", "''") + "'"
+
+
+def relations_used(*expressions):
+    """The set of joined relations ('facts', 'rfm', ...) that SQL expressions name; text literals do not count."""
+    found = set()
+    for expression in expressions:
+        found.update(name.lower() for name in ROW_COLUMN.findall(LITERAL.sub("''", expression or "")))
+    return found
+
+
+def joined_row(relations):
+    """A FROM clause giving the joined row, with only the score tables in `relations`.
+
+    Every score table is keyed by customer_id, so no join multiplies rows.
+    """
+    joins = [
+        f"left join scores.{score} as {score} on facts.customer_id = {score}.customer_id"
+        for score in SCORES
+        if score in relations
+    ]
+    return "\n".join(["marts.customer_facts as facts", *joins])
+
+
+def expression_fault(con, expression, needs_column=True):
+    """Why an SQL expression cannot stand in a catalogue, in words with the mend, or None when it can.
+
+    con: any DuckDB connection; only its parser is used. Whether the columns exist is known only when it runs.
+    """
+    if not isinstance(expression, str) or not expression.strip():
+        return "is empty; write an SQL expression over facts.x, rfm.x, segments.x, clv.x, churn.x"
+    parsed = json.loads(con.execute("select json_serialize_sql(?)", [f"select (\n{expression}\n)"]).fetchone()[0])
+    if parsed["error"]:
+        return f"is no SQL expression: {parsed['error_message']}; correct it"
+    if len(parsed["statements"]) != 1:
+        return "holds more than one statement; keep one expression"
+    clock = CLOCK.search(LITERAL.sub("''", expression))
+    if clock:
+        return f"uses {clock.group(0)}, which changes from run to run; use facts.as_of or a stored column"
+    if needs_column and not relations_used(expression):
+        return "names no column of the joined row; write it with a prefix: facts.x, rfm.x, segments.x, clv.x or churn.x"
+    return None
+
+
+def parser_connection():
+    """An empty in-memory DuckDB, for its SQL parser."""
+    return duckdb.connect(":memory:")
+
+
+def read_yaml_folder(folder, error):
+    """[(path, mapping)] of the *.yaml and *.yml files of a folder, by name; an absent folder has none.
+
+    error: the exception class to raise, with file and mend, where a file is no YAML mapping.
+    """
+    found = []
+    for path in sorted([*Path(folder).glob("*.yaml"), *Path(folder).glob("*.yml")]):
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as fault:
+            place = getattr(fault, "problem_mark", None)
+            line = f" line {place.line + 1}" if place else ""
+            raise error(f"{path.name}{line}: no readable YAML ({str(fault).splitlines()[0]}); correct it") from fault
+        if not isinstance(content, dict):
+            raise error(f"{path.name}: expected a mapping at the top, not {type(content).__name__}; see the shipped files")
+        found.append((path, content))
+    return found

@@ -1,0 +1,12 @@
+-- One row per campaign, as last known. Key: (source, campaign_id).
+select
+    source,
+    campaign_id,
+    name,
+    kind,
+    channel,
+    start_on,
+    end_on,
+    file_id
+
+from stg_campaigns

@@ -1,0 +1,52 @@
+-- One row per replaced version of an order. Key: (source, order_id, valid_to).
+-- What core.orders said of it until valid_to; the first version (valid_from null) extends backwards.
+-- customer_id is null for an anonymous order: it counts in revenue, not in customer facts.
+with orders as (
+
+    select * from stg_orders_history
+
+),
+
+final as (
+
+    select
+        orders.source,
+        orders.order_id,
+        customer_map.customer_id,
+        orders.ordered_at,
+        timezone(night.business_timezone, timezone('UTC', orders.ordered_at))::date as ordered_on,
+        orders.paid_at,
+        -- a cancellation without a time of its own dates from the record's last change
+        case
+            when orders.status = 'cancelled' then coalesce(orders.cancelled_at, orders.known_at)
+            else orders.cancelled_at
+        end as cancelled_at,
+        orders.status,
+        orders.sales_channel,
+        orders.currency,
+        orders.gross,
+        orders.discount,
+        orders.shipping,
+        orders.tax,
+        orders.net,
+        orders.net as net_amount,
+        orders.payment_method,
+        orders.instalments,
+        orders.coupon,
+        orders.refunded_amount,
+        orders.known_at as updated_at,
+        orders.valid_from,
+        orders.valid_to,
+        orders.file_id
+
+    from orders
+
+    cross join night
+
+    left join customer_map
+        on orders.source = customer_map.source
+        and orders.customer_key = customer_map.customer_key
+
+)
+
+select * from final

@@ -1,0 +1,12 @@
+-- One row per product, as last known. Key: (source, sku).
+select
+    source,
+    sku,
+    name,
+    category,
+    brand,
+    list_price,
+    unit_cost,
+    file_id
+
+from stg_products

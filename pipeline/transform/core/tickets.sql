@@ -1,0 +1,22 @@
+-- One row per support ticket, as last known. Key: (source, ticket_id).
+select
+    tickets.source,
+    tickets.ticket_id,
+    customer_map.customer_id,
+    tickets.channel,
+    tickets.kind,
+    tickets.priority,
+    tickets.status,
+    tickets.opened_at,
+    tickets.first_reply_at,
+    tickets.solved_at,
+    tickets.reopened_count,
+    tickets.csat,
+    tickets.known_at,
+    tickets.file_id
+
+from stg_tickets as tickets
+
+left join customer_map
+    on tickets.source = customer_map.source
+    and tickets.customer_key = customer_map.customer_key

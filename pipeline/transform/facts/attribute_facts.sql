@@ -1,0 +1,82 @@
+-- One row per customer described before as_of. Key: (customer_id, as_of).
+-- Each attribute is the last known then (ties: by source and id). A first version that became known later extends
+-- backwards: is_attribute_backdated says so, and such attributes are no model inputs.
+with versions as (
+
+    select
+        versions.*,
+        cut_offs.as_of,
+        versions.known_at >= cut_offs.as_of_utc as is_backdated
+
+    from core.customer_versions as versions
+
+    inner join cut_offs
+        on (versions.valid_from is null or versions.valid_from < cut_offs.as_of_utc)
+        and (versions.valid_to is null or versions.valid_to >= cut_offs.as_of_utc)
+        and (versions.registered_at is null or versions.registered_at < cut_offs.as_of_utc)
+
+    where not versions.is_deleted
+
+),
+
+attributes as (
+
+    select
+        customer_id,
+        as_of,
+        min(registered_at) as registered_at,
+        arg_max(gender, row(known_at, source, source_customer_id)) as gender,
+        arg_max(birth_year, row(known_at, source, source_customer_id)) as birth_year,
+        arg_max(birth_month, row(known_at, source, source_customer_id)) as birth_month,
+        arg_max(age_band, row(known_at, source, source_customer_id)) as stated_age_band,
+        arg_max(occupation, row(known_at, source, source_customer_id)) as occupation,
+        arg_max(education, row(known_at, source, source_customer_id)) as education,
+        arg_max(marital_status, row(known_at, source, source_customer_id)) as marital_status,
+        arg_max(income_band, row(known_at, source, source_customer_id)) as income_band,
+        arg_max(country, row(known_at, source, source_customer_id)) as country,
+        arg_max(province, row(known_at, source, source_customer_id)) as province,
+        arg_max(city, row(known_at, source, source_customer_id)) as city,
+        arg_max(acquisition_channel, row(known_at, source, source_customer_id)) as acquisition_channel,
+        arg_max(loyalty_tier, row(known_at, source, source_customer_id)) as loyalty_tier,
+        arg_max(loyalty_points, row(known_at, source, source_customer_id)) as loyalty_points,
+        bool_or(referred_by_customer_id is not null) as referred_by_customer,
+        bool_or(is_backdated) as is_attribute_backdated
+
+    from versions
+
+    group by customer_id, as_of
+
+),
+
+referrals_summed_to_customer as (
+
+    select
+        referred_by_customer_id as customer_id,
+        as_of,
+        count(distinct customer_id) as referral_count
+
+    from versions
+
+    where referred_by_customer_id is not null and referred_by_customer_id <> customer_id
+
+    group by referred_by_customer_id, as_of
+
+),
+
+final as (
+
+    select
+        coalesce(attributes.customer_id, referrals.customer_id) as customer_id,
+        coalesce(attributes.as_of, referrals.as_of) as as_of,
+        attributes.* exclude (customer_id, as_of),
+        coalesce(referrals.referral_count, 0) as referral_count
+
+    from attributes
+
+    full join referrals_summed_to_customer as referrals
+        on attributes.customer_id = referrals.customer_id
+        and attributes.as_of = referrals.as_of
+
+)
+
+select * from final

@@ -1,0 +1,90 @@
+-- One row per order of a known customer, as it was known at the cut-off. Key: (source, order_id, as_of).
+-- is_counted: an order counts unless it is pending, cancelled, or wholly refunded, as far as was known before as_of 00:00.
+with order_versions as (
+
+    select
+        *,
+        null::timestamp as valid_to
+
+    from core.orders
+
+    union all by name
+
+    select * from core.order_history
+
+),
+
+refunds_summed_to_order as (
+
+    select
+        returns.source,
+        returns.order_id,
+        sum(returns.amount) as refund_amount
+
+    from core.returns as returns
+
+    inner join cut_offs
+        on returns.refund_known_at < cut_offs.as_of_utc
+
+    where returns.kind in ('return', 'refund')
+
+    group by returns.source, returns.order_id
+
+),
+
+orders_as_known as (
+
+    select
+        order_versions.source,
+        order_versions.order_id,
+        order_versions.customer_id,
+        cut_offs.as_of,
+        order_versions.ordered_at,
+        order_versions.ordered_on,
+        order_versions.sales_channel,
+        order_versions.payment_method,
+        coalesce(order_versions.instalments, 0) > 1 as is_in_instalments,
+        order_versions.coupon is not null as has_coupon,
+        order_versions.net_amount,
+        coalesce(order_versions.gross, order_versions.net_amount) as gross_amount,
+        coalesce(order_versions.discount, 0) as discount_amount,
+        hour(timezone(night.business_timezone, timezone('UTC', order_versions.ordered_at))) as ordered_hour,
+        coalesce(order_versions.cancelled_at < cut_offs.as_of_utc, false) as is_cancelled,
+        coalesce(order_versions.status = 'pending', false) as is_pending,
+        coalesce(
+            refunds.refund_amount,
+            case when order_versions.updated_at < cut_offs.as_of_utc then order_versions.refunded_amount end,
+            0
+        ) as refund_amount
+
+    from order_versions
+
+    cross join night
+
+    -- the version that held then: a first version extends backwards, a later one begins when it became known
+    inner join cut_offs
+        on order_versions.ordered_at < cut_offs.as_of_utc
+        and (order_versions.valid_from is null or order_versions.valid_from < cut_offs.as_of_utc)
+        and (order_versions.valid_to is null or order_versions.valid_to >= cut_offs.as_of_utc)
+
+    left join refunds_summed_to_order as refunds
+        on order_versions.source = refunds.source
+        and order_versions.order_id = refunds.order_id
+
+    where order_versions.customer_id is not null
+
+),
+
+final as (
+
+    select
+        * exclude (is_pending),
+        not is_cancelled
+        and not is_pending
+        and not (net_amount > 0 and refund_amount >= net_amount) as is_counted
+
+    from orders_as_known
+
+)
+
+select * from final

@@ -1,0 +1,74 @@
+"""Landed files -> one view an entity: stg_<entity> (each record as last known) and stg_<entity>_history (what it was before).
+
+The views differ between entities by nothing but the contract's columns and key, so they are made from the contracts.
+"""
+
+from pipeline.ingest.contracts import Contract, load_contracts
+from pipeline.warehouse import identifier, literal
+
+
+def stage_entities(con, paths: dict[str, list]) -> None:
+    """Temporary views stg_<entity> and stg_<entity>_history, and the table delivered: a boolean column an entity.
+
+    paths: landed Parquet files by entity; an entity without any gets an empty view, so that all SQL runs.
+    """
+    for entity, contract in load_contracts().items():
+        _stage(con, contract, paths.get(entity, []))
+    flags = ", ".join(f"{bool(paths.get(entity))} as {entity}" for entity in load_contracts())
+    con.execute(f"create or replace temp table delivered as select {flags}")
+
+
+def _stage(con, contract: Contract, paths):
+    landed = contract.landed_columns()
+    typed = ", ".join(f"{identifier(name)}::{kind} as {identifier(name)}" for name, kind in landed.items())
+    if paths:
+        files = "[" + ", ".join(literal(path) for path in paths) + "]"
+        rows = f"select {typed} from read_parquet({files})"
+    else:
+        rows = f"select {', '.join(f'null::{kind} as {identifier(name)}' for name, kind in landed.items())} where false"
+    key = ", ".join(["source", *map(identifier, contract.key)])
+    known_at = "coalesce(updated_at, observed_at)" if "updated_at" in contract.columns else "observed_at"
+    entity = contract.entity
+    con.execute(f"create or replace temp view landed_{entity} as {rows}")
+    con.execute(
+        f"create or replace temp table repeated_{entity} as"
+        f" select hash({key}) as key_hash from landed_{entity} group by key_hash having count(*) > 1"
+    )
+    # a record's first known version extends backwards (valid_from is null); the next begins when it became known
+    con.execute(
+        f"""
+        create or replace temp table versions_{entity} as
+        select
+            *,
+            {known_at} as known_at,
+            lag({known_at}) over versions as previous_known_at,
+            lead({known_at}) over versions as valid_to
+        from landed_{entity}
+        where hash({key}) in (select key_hash from repeated_{entity})
+        window versions as (partition by {key} order by {known_at}, observed_at, file_record)
+        """
+    )
+    con.execute(
+        f"""
+        create or replace temp view stg_{entity} as
+        select *, {known_at} as known_at, null::timestamp as valid_from
+        from landed_{entity}
+        where hash({key}) not in (select key_hash from repeated_{entity})
+        union all by name
+        select
+            * exclude (previous_known_at, valid_to),
+            case when previous_known_at is not null then known_at end as valid_from
+        from versions_{entity}
+        where valid_to is null
+        """
+    )
+    con.execute(
+        f"""
+        create or replace temp view stg_{entity}_history as
+        select
+            * exclude (previous_known_at),
+            case when previous_known_at is not null then known_at end as valid_from
+        from versions_{entity}
+        where valid_to is not null
+        """
+    )

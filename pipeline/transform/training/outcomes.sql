@@ -1,0 +1,19 @@
+-- One row per customer with a counted order in the horizon after a cut-off. Key: (customer_id, as_of).
+-- What came true in [as_of, as_of + horizon): known tonight, used to train and to judge models of an earlier cut-off.
+select
+    orders.customer_id,
+    horizons.as_of,
+    horizons.horizon_days,
+    count(*) as order_count,
+    count(distinct orders.ordered_on) as order_day_count,
+    sum(orders.net_amount - orders.refund_amount)::decimal(18, 2) as net_spend_amount
+
+from orders_known as orders
+
+inner join horizons
+    on orders.ordered_at >= horizons.as_of_utc
+    and orders.ordered_at < horizons.end_utc
+
+where orders.is_counted
+
+group by orders.customer_id, horizons.as_of, horizons.horizon_days

@@ -1,0 +1,90 @@
+"""Builders of customer facts, hand-made and from CDNOW."""
+
+import datetime as dt
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+DATA = Path(__file__).parents[2].parent / "shared" / "data"
+AS_OF = dt.date(2025, 1, 1)
+
+VALID = {
+    "as_of": AS_OF,
+    "order_count": 3,
+    "order_day_count": 3,
+    "recency_days": 10,
+    "first_order_on": dt.date(2024, 6, 1),
+    "last_order_on": dt.date(2024, 12, 22),
+    "net_spend_amount": 300.0,
+    "repeat_day_spend_amount": 200.0,
+    "avg_order_amount": 100.0,
+    "is_profiling_allowed": True,
+}
+
+
+def build_facts(count=1, **overrides):
+    """A frame of facts: `count` valid rows, columns replaced by single values or lists."""
+    count = max([count] + [len(v) for v in overrides.values() if isinstance(v, (list, np.ndarray, pl.Series))])
+    columns = {"customer_id": [f"c{number:06d}" for number in range(count)], **VALID, **overrides}
+    spread = {
+        name: value if isinstance(value, (list, np.ndarray, pl.Series)) else [value] * count
+        for name, value in columns.items()
+    }
+    return pl.DataFrame(spread).with_columns(pl.col("net_spend_amount").cast(pl.Decimal(18, 2)))
+
+
+def summarise_days(days, as_of):
+    """Facts that RFM and CLV need from customer-days (customer_id, day, spend) before as_of."""
+    return (
+        days.filter(pl.col("day") < as_of)
+        .sort("customer_id", "day")
+        .group_by("customer_id", maintain_order=True)
+        .agg(
+            order_count=pl.len(),
+            order_day_count=pl.len(),
+            first_order_on=pl.col("day").min(),
+            last_order_on=pl.col("day").max(),
+            net_spend_amount=pl.col("spend").sum(),
+            repeat_day_spend_amount=pl.col("spend").slice(1).sum(),
+        )
+        .with_columns(as_of=as_of, is_profiling_allowed=True)
+        .with_columns(recency_days=(pl.col("as_of") - pl.col("last_order_on")).dt.total_days())
+    )
+
+
+@pytest.fixture
+def make_facts():
+    return build_facts
+
+
+@pytest.fixture
+def make_facts_of_days():
+    return summarise_days
+
+
+@pytest.fixture(scope="session")
+def data_folder():
+    """Function: the folder of a real data set, or skip where it is absent."""
+
+    def find(name):
+        if not (DATA / name).exists():
+            pytest.skip(f"real data not there: {DATA / name}")
+        return DATA / name
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def cdnow_days(data_folder):
+    """CDNOW customer-days: customer_id, day, spend; lines of one day are one purchase."""
+    words = (data_folder("cdnow") / "CDNOW_sample.txt").read_text().split()
+    lines = np.array(words).reshape(-1, 5)
+    return (
+        pl.DataFrame({"customer_id": lines[:, 1], "day": lines[:, 2], "spend": lines[:, 4]})
+        .with_columns(pl.col("day").str.to_date("%Y%m%d"), pl.col("spend").cast(pl.Float64))
+        .group_by("customer_id", "day")
+        .agg(pl.col("spend").sum())
+        .sort("customer_id", "day")
+    )
