@@ -23,6 +23,7 @@ create table if not exists files (
     run_id text, file_id text, file_name text, layout text, source text, status text, message text,
     size_bytes integer, line_count integer, observed_at text
 );
+create table if not exists nights (as_of text primary key, run_id text, is_stale integer);
 create table if not exists repeats (
     run_id text, content_hash text, file_name text, lines_read integer
 );
@@ -74,3 +75,9 @@ class Ledger:
                 " where status = 'running'",
                 (ended_at,),
             ).rowcount
+
+    def publish_night(self, as_of: str, run_id: str) -> None:
+        """A night stands published; the nights after it were built on what it replaces, and are stale."""
+        with closing(self._open()) as db, db:
+            db.execute("insert or replace into nights values (?, ?, 0)", (as_of, run_id))
+            db.execute("update nights set is_stale = 1 where as_of > ?", (as_of,))

@@ -47,8 +47,12 @@ class Settings:
         return self.data_dir / "warehouse" / "warehouse.duckdb"
 
     @property
+    def snapshots(self):
+        return self.warehouse.parent / "snapshots"
+
+    @property
     def ledger(self):
-        return self.data_dir / "warehouse" / "ledger.sqlite"
+        return self.warehouse.parent / "ledger.sqlite"
 
     @property
     def pseudonym_key_file(self):

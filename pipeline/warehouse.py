@@ -1,18 +1,26 @@
-"""Open DuckDB, run a .sql file, publish a night."""
+"""Open DuckDB, run queries, comment tables, publish a night."""
 
+import fcntl
+import json
 import os
+import shutil
+from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 
 import duckdb
 import polars as pl
 
 
-def open_scratch(path: Path, settings) -> duckdb.DuckDBPyConnection:
-    """A scratch database with the night's limits: memory, threads, a spill folder beside it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    con = duckdb.connect(str(path))
+class Busy(Exception):
+    """Another run holds the data folder; the message says which."""
+
+
+def connect(settings, scratch: Path) -> duckdb.DuckDBPyConnection:
+    """An in-memory connection with the night's limits: memory, threads, and a spill folder in scratch."""
+    con = duckdb.connect()
     con.execute(f"set memory_limit = {literal(settings.memory_limit)}")
-    con.execute(f"set temp_directory = {literal(str(path.parent / 'spill'))}")
+    con.execute(f"set temp_directory = {literal(scratch / 'spill')}")
     con.execute("set timezone = 'UTC'")
     con.execute("set enable_progress_bar = false")
     if settings.threads:
@@ -20,7 +28,13 @@ def open_scratch(path: Path, settings) -> duckdb.DuckDBPyConnection:
     return con
 
 
-def literal(text: str) -> str:
+def attach(con, path: Path, name: str, storage_version: str | None = None) -> None:
+    """Attach a database: a new one to write when storage_version is given, else an existing one to read."""
+    option = f"storage_version {literal(storage_version)}" if storage_version else "read_only"
+    con.execute(f"attach {literal(path)} as {identifier(name)} ({option})")
+
+
+def literal(text) -> str:
     """A SQL string literal."""
     return "'" + str(text).replace("'", "''") + "'"
 
@@ -41,7 +55,152 @@ def value(con, sql: str, parameters=()):
 
 
 def write_frame(con, table: str, rows: pl.DataFrame) -> None:
-    """A Polars frame as a new table."""
+    """A Polars frame as a table, in place of one of the same name."""
     con.register("frame_to_write", rows)
     con.execute(f"create or replace table {table} as select * from frame_to_write")
     con.unregister("frame_to_write")
+
+
+def has_table(con, database: str, schema: str, table: str) -> bool:
+    """Whether an attached database has a table."""
+    return bool(
+        value(
+            con,
+            "select count(*) from duckdb_tables() where database_name = ? and schema_name = ? and table_name = ?",
+            (database, schema, table),
+        )
+    )
+
+
+def copy_schemas(con, schemas: tuple[str, ...], target: Path, storage_version: str) -> None:
+    """Copy whole schemas of the default database into a fresh file, rows and comments."""
+    attach(con, target, "copy_target", storage_version)
+    for schema in schemas:
+        con.execute(f"create schema copy_target.{schema}")
+        for (table,) in con.execute(
+            "select table_name from duckdb_tables() where database_name = current_database() and schema_name = ?"
+            " order by table_name",
+            (schema,),
+        ).fetchall():
+            con.execute(f"create table copy_target.{schema}.{table} as select * from {schema}.{table}")
+    con.execute("checkpoint copy_target")
+    con.execute("detach copy_target")
+
+
+@contextmanager
+def lock(path: Path, holder: dict):
+    """Hold a data folder for one run. Raises Busy, naming the holder, when another process has it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise Busy(
+                f"another run holds this data folder: {file.read().strip() or 'unknown'}; wait for it"
+            ) from error
+        file.seek(0)
+        file.truncate()
+        file.write(", ".join(f"{name} {text}" for name, text in holder.items()))
+        file.flush()
+        yield
+        file.seek(0)
+        file.truncate()
+
+
+def publish(journal: Path, before: list, commit: tuple[Path, Path], after: list) -> None:
+    """Move a finished night into place. The move of `commit` (scratch file, published file) is the commit.
+
+    before, after: (scratch path, published path) of files or folders, moved before and after it. The journal lets
+    finish_publication complete or undo what a crash interrupts.
+    """
+    for source, _ in (*before, commit, *after):
+        _sync(source)
+    plan = [[str(source), str(target)] for source, target in after]
+    journal.write_text(json.dumps({"commit": [str(path) for path in commit], "after": plan}), encoding="utf-8")
+    _sync(journal)
+    for source, target in (*before, commit, *after):
+        _move(source, target)
+    journal.unlink()
+
+
+def finish_publication(journal: Path) -> str | None:
+    """After a crash: complete the publication if its commit happened, else forget it. Says which, None if neither."""
+    if not journal.exists():
+        return None
+    plan = json.loads(journal.read_text(encoding="utf-8"))
+    committed = not Path(plan["commit"][0]).exists()
+    if committed:
+        for source, target in plan["after"]:
+            if Path(source).exists():
+                _move(Path(source), Path(target))
+    journal.unlink()
+    return "completed an interrupted publication" if committed else "undid an interrupted publication"
+
+
+def _move(source: Path, target: Path):
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.with_name(target.name + ".wal").unlink(missing_ok=True)
+    if target.is_dir():
+        # a folder that is not empty cannot be replaced: step it aside first
+        aside = target.with_name(f".{target.name}.replaced")
+        shutil.rmtree(aside, ignore_errors=True)
+        os.rename(target, aside)
+        os.rename(source, target)
+        shutil.rmtree(aside)
+    else:
+        os.replace(source, target)
+    _sync(target.parent)
+
+
+def _sync(path: Path):
+    """Force a file, or a folder's entries and the files in it, to disk."""
+    if path.is_dir():
+        for entry in path.iterdir():
+            if entry.is_file():
+                _sync(entry)
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def published_nights(settings) -> dict[date, Path]:
+    """The as_of and file of everything published: snapshots, and the warehouse in place of its own snapshot."""
+    nights = {date.fromisoformat(path.stem): path for path in settings.snapshots.glob("????-??-??.duckdb")}
+    newest = newest_as_of(settings)
+    return nights | ({newest: settings.warehouse} if newest else {})
+
+
+def newest_as_of(settings) -> date | None:
+    """The as_of of warehouse.duckdb, None where nothing is published."""
+    if not settings.warehouse.exists():
+        return None
+    with duckdb.connect(str(settings.warehouse), read_only=True) as con:
+        return value(con, "select max(as_of) from ops.night")
+
+
+def state_before(settings, as_of: date) -> Path | None:
+    """The published file whose state a night carries on: the newest before as_of, else the oldest from it on."""
+    nights = published_nights(settings)
+    earlier = [day for day in nights if day < as_of]
+    if earlier:
+        return nights[max(earlier)]
+    return nights[min(nights)] if nights else None
+
+
+def prune_snapshots(settings) -> list[Path]:
+    """Delete the snapshots beyond the newest N days and the last one of each of M months. The deleted paths."""
+    days = sorted((date.fromisoformat(path.stem), path) for path in settings.snapshots.glob("????-??-??.duckdb"))
+    kept = {path for _, path in days[-settings.daily_snapshots :]}
+    month_ends = {(day.year, day.month): path for day, path in days}
+    kept |= set(
+        [month_ends[month] for month in sorted(month_ends)][-settings.monthly_snapshots :]
+        if settings.monthly_snapshots
+        else []
+    )
+    dropped = [path for _, path in days if path not in kept]
+    for path in dropped:
+        path.unlink()
+    return dropped

@@ -18,9 +18,7 @@ from scipy.stats import rankdata
 from pipeline.ingest.demo.law import Signals, purchase_clocks
 
 
-def churn_oracle(
-    truth_dir: Path, cut_off: date, horizon_days: int = 90, active_days: int = 90
-) -> pl.DataFrame:
+def churn_oracle(truth_dir: Path, cut_off: date, horizon_days: int = 90, active_days: int = 90) -> pl.DataFrame:
     """The oracle's forecast at cut_off for those who bought in the active_days before it, and what came.
 
     One row per person: person_id, alive_probability, churn_probability (no purchase in [cut_off, cut_off +
@@ -31,9 +29,7 @@ def churn_oracle(
     first_day = date.fromisoformat(told["as_of"]) - timedelta(days=history_days)
     cut = (cut_off - first_day).days
     if not 0 < cut <= history_days - horizon_days:
-        raise ValueError(
-            f"cut_off {cut_off}: the history holds no {horizon_days} days after it; choose an earlier one"
-        )
+        raise ValueError(f"cut_off {cut_off}: the history holds no {horizon_days} days after it; choose an earlier one")
 
     purchases = pl.read_parquet(Path(truth_dir) / "purchases.parquet").sort("person_id", "purchased_on")
     horizon_end = cut_off + timedelta(days=horizon_days)
@@ -92,7 +88,5 @@ def best_churn_scores(truth_dir: Path, cut_off: date, horizon_days: int = 90, ac
         "brier": float(np.mean((probability - churned) ** 2)),
         "churned_share": float(churned.mean()),
         "mean_probability": float(probability.mean()),
-        "calibration": [
-            (len(part), float(probability[part].mean()), float(churned[part].mean())) for part in tenths
-        ],
+        "calibration": [(len(part), float(probability[part].mean()), float(churned[part].mean())) for part in tenths],
     }

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shutil
 import stat
 from dataclasses import dataclass, replace
@@ -50,6 +51,16 @@ def secure_folders(settings) -> None:
     for folder in (settings.inbox, settings.vault):
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(stat.S_IRWXU)
+
+
+def pseudonym_key(settings) -> str:
+    """The key of the keyed hashes, made on first use, in a file beside the data folder that its owner alone can read."""
+    path = settings.pseudonym_key_file
+    if not path.exists():
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(32))
+    return path.read_text().strip()
 
 
 def inbox_files(settings) -> list[Path]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from pipeline.ingest.contracts import LANDED_COLUMNS, Contract, load_contracts
+from pipeline.ingest.contracts import Contract, load_contracts
 from pipeline.ingest.read import Profile, Rows, UnreadableFile, first_text, header_of, read_rows
 from pipeline.ingest.rules import Reading, problems, raw_cell, typed_cell
 from pipeline.ingest.sources import EntityMap, Layout

@@ -21,7 +21,7 @@ ORDER_CHANNELS_ZH = {
 
 @dataclass(frozen=True)
 class Reason:
-    """A group of features. applies: the rows of which the words are true. words, words_zh: text expressions."""
+    """A group of features; applies: the rows of which its words (words, words_zh) are true."""
 
     code: str
     numeric: tuple

@@ -68,7 +68,7 @@ def encode(frame, encoding):
 
 
 class Logistic:
-    """L2-regularised logistic regression: logs of what has no sign, medians for gaps (flagged), one-hot levels."""
+    """L2-regularised logistic regression: logs, medians for gaps (flagged), one-hot levels."""
 
     name = "logistic regression"
 

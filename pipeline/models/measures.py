@@ -40,8 +40,9 @@ def normalised_gini(actual, predicted):
 
     Customers with equal predictions share their mean, so the result does not hang on the order of ties.
     """
-    best = _lorenz_area(actual, actual)
-    return float(_lorenz_area(actual, predicted) / best) if best else float("nan")
+    if actual.sum() == 0 or np.ptp(actual) == 0:
+        return float("nan")
+    return float(_lorenz_area(actual, predicted) / _lorenz_area(actual, actual))
 
 
 def auc(actual, probability):

@@ -36,7 +36,7 @@ def see_as_trees_do(model, values):
 
 
 def look_up(tables, seen, groups):
-    """What each group adds to the log-odds of each row: array (n_rows, groups). seen: from see_as_trees_do."""
+    """What each group adds to the log-odds: array (n_rows, groups). seen: from see_as_trees_do."""
     parts = np.zeros((groups, len(seen)))
     gaps = np.isnan(seen)
     for table in tables:

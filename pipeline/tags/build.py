@@ -83,7 +83,8 @@ def build_tags(con, catalogue, as_of, previous_history=None):
     _write_catalogue(con, catalogue)
     _stage_previous(con, as_of, previous_history)
     for tag in catalogue.tags:
-        # one commit a tag: a commit per statement triples the time on disk, one for all keeps every staged tag in memory
+        # One commit a tag: a commit per statement triples the time on disk, one for all keeps every staged tag in memory.
+        # And one insert a table: DuckDB 2.0.0 loses sight of a transaction's rows when a second insert there gives none.
         con.begin()
         _build_one_tag(con, tag, as_of)
         con.commit()
@@ -294,25 +295,24 @@ def _build_one_tag(con, tag, as_of):
     con.execute(
         f"""
         insert into tags.tag_history
-        select customer_id, {category}, {code}, value, valid_from, null from temp.tag_current
-        """
-    )
-    con.execute(
-        f"""
-        insert into tags.tag_history
-        select customer_id, {category}, {code}, value, valid_from, coalesce(valid_to, date '{as_of}')
-        from temp.tag_before as before
-        where
-            tag = {code}
-            and (
-                valid_to is not null
-                or not exists (
-                    select 1
-                    from temp.tag_current as held
-                    where held.customer_id = before.customer_id and held.value = before.value
+        select customer_id, {category}, {code}, value, valid_from, null
+        from temp.tag_current
+        union all
+        (
+            select customer_id, {category}, {code}, value, valid_from, coalesce(valid_to, date '{as_of}')
+            from temp.tag_before as before
+            where
+                tag = {code}
+                and (
+                    valid_to is not null
+                    or not exists (
+                        select 1
+                        from temp.tag_current as held
+                        where held.customer_id = before.customer_id and held.value = before.value
+                    )
                 )
-            )
-        order by customer_id, value, valid_from
+            order by customer_id, value, valid_from
+        )
         """
     )
     if tag.value_from:
@@ -347,9 +347,17 @@ def _count(con, catalogue, as_of):
     customer_tags, kept = con.execute(
         f"select count(*), count(*) filter (valid_from < date '{as_of}') from tags.customer_tags"
     ).fetchone()
-    history, ended = con.execute(
-        f"select count(*), count(*) filter (valid_to = date '{as_of}') from tags.tag_history"
+    history, ended, holding = con.execute(
+        f"""
+        select count(tag), count(*) filter (valid_to = date '{as_of}'), count(*) filter (valid_to is null)
+        from tags.tag_history
+        """
     ).fetchone()
+    if holding != customer_tags:
+        raise RuntimeError(
+            f"tags.tag_history holds {holding} open intervals for {customer_tags} rows of tags.customer_tags;"
+            " the night must not be published: CHECKPOINT the file and build the tags again"
+        )
     return {
         "tags": len(catalogue.tags),
         "customer_tags": customer_tags,

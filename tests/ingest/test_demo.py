@@ -78,9 +78,7 @@ def test_people_do_not_depend_on_how_many_blocks_follow(tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "BLOCK", 200)
     seen = []
     one = Shop(tmp_path / "one", 200)
-    three = demo.write_demo(
-        tmp_path / "in", tmp_path / "truth", 500, 7, AS_OF, progress=lambda *at: seen.append(at)
-    )
+    three = demo.write_demo(tmp_path / "in", tmp_path / "truth", 500, 7, AS_OF, progress=lambda *at: seen.append(at))
     assert seen == [(200, 500), (400, 500), (500, 500)]
     people = pl.read_parquet(tmp_path / "truth" / "customers.parquet")
     assert people["person_id"].to_list() == list(range(500))
@@ -112,11 +110,7 @@ def test_every_file_has_the_lines_that_were_said(shop):
 def test_every_planted_fault_is_where_it_was_said_and_no_other_line_is_broken(shop):
     told = json.loads((shop.truth_dir / "fault_lines.json").read_text(encoding="utf-8"))
     counts = {name: {kind: len(lines) for kind, lines in kinds.items()} for name, kinds in told.items()}
-    assert (
-        counts
-        == shop.said["faults"]
-        == json.loads((shop.truth_dir / "faults.json").read_text(encoding="utf-8"))
-    )
+    assert counts == shop.said["faults"] == json.loads((shop.truth_dir / "faults.json").read_text(encoding="utf-8"))
     for layout in LAYOUTS:
         planted = Counter()
         for path in sorted(shop.inbox.glob(f"{layout.stem}_2*.csv")):
@@ -179,12 +173,8 @@ def test_lines_add_up_to_their_order(shop):
     assert joined.height == orders.height == shop.said["orders"]
     assert (joined["line_total"] + joined["shipping_fee"] == joined["order_total"]).all()
     assert (joined["discount"] == joined["discount_total"]).all()
-    assert (
-        joined["items_total"] - joined["discount_total"] + joined["shipping_fee"] == joined["order_total"]
-    ).all()
-    as_sold = items.select(
-        gap=pl.col("unit_price") * pl.col("quantity") - pl.col("discount") - pl.col("line_total")
-    )
+    assert (joined["items_total"] - joined["discount_total"] + joined["shipping_fee"] == joined["order_total"]).all()
+    as_sold = items.select(gap=pl.col("unit_price") * pl.col("quantity") - pl.col("discount") - pl.col("line_total"))
     assert (as_sold["gap"] == 0).all()
 
 
@@ -205,10 +195,7 @@ def test_nothing_happens_on_as_of_or_later(shop):
         last = end if layout.stem.startswith("crm") else end - timedelta(hours=8)
         for name in frame.columns:
             text = frame[name].filter(frame[name] != "")
-            if (
-                name == "ended_at"
-                or not text.str.contains(r"^\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d(:\d\dZ?)?$").any()
-            ):
+            if name == "ended_at" or not text.str.contains(r"^\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d(:\d\dZ?)?$").any():
                 continue
             times = text.str.strip_chars("Z").str.replace("T", " ").str.replace_all("/", "-")
             assert (times.str.slice(0, 16) < f"{last:%Y-%m-%d %H:%M}").all(), (layout.stem, name)
@@ -226,9 +213,7 @@ def test_addresses_in_the_files_are_those_of_the_truth_written_anyhow(shop):
     for source, frame in [
         (
             "crm",
-            shop.good("crm_contacts").select(
-                id="客户编号", email=normal_email("邮箱"), phone=normal_phone("手机")
-            ),
+            shop.good("crm_contacts").select(id="客户编号", email=normal_email("邮箱"), phone=normal_phone("手机")),
         ),
         (
             "shop",
@@ -251,9 +236,7 @@ def test_addresses_in_the_files_are_those_of_the_truth_written_anyhow(shop):
 
 
 def test_one_layout_fits_each_file_and_knows_all_its_words(shop):
-    layouts = {
-        path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in SOURCES.glob("demo_*.yaml")
-    }
+    layouts = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in SOURCES.glob("demo_*.yaml")}
     matched = Counter()
     for path in shop.inbox.iterdir():
         stem = path.stem.rstrip("0123456789").rstrip("_")
@@ -286,8 +269,7 @@ def test_plain_purchases_keep_to_the_law(plain_shop):
     last_day = pl.col("drop_out_on").fill_null(AS_OF - timedelta(days=1))
     exposure = people.select(
         (
-            (last_day - pl.col("first_order_on")).dt.total_days()
-            * (1 - (-pl.col("purchase_rate_per_week") / 7).exp())
+            (last_day - pl.col("first_order_on")).dt.total_days() * (1 - (-pl.col("purchase_rate_per_week") / 7).exp())
         ).sum()
     ).item()
     repeats = purchases.height - people.height
@@ -307,9 +289,7 @@ def test_the_oracle_is_calibrated_and_not_beaten_by_recency_or_rate(name, reques
     shop = request.getfixturevalue(name)
     best = best_churn_scores(shop.truth_dir, CUT_OFF)
     for rows, probability, churned in best["calibration"]:
-        assert churned == pytest.approx(
-            probability, abs=4 * np.sqrt(probability * (1 - probability) / rows) + 0.005
-        )
+        assert churned == pytest.approx(probability, abs=4 * np.sqrt(probability * (1 - probability) / rows) + 0.005)
     assert 0.75 < best["auc"] < 0.9
     assert 0.15 < best["churned_share"] < 0.45
     frame = (
@@ -348,21 +328,14 @@ def drop_out_share_after(shop, condition):
     tickets = (
         shop.good("helpdesk_tickets")
         .filter(pl.col("type") == "complaint")
-        .with_columns(
-            pl.col("created_at", "first_response_at").str.to_datetime("%Y-%m-%dT%H:%M:%SZ", strict=False)
-        )
+        .with_columns(pl.col("created_at", "first_response_at").str.to_datetime("%Y-%m-%dT%H:%M:%SZ", strict=False))
     )
     hours = (tickets["first_response_at"] - tickets["created_at"]).dt.total_minutes() / 60
     asked = tickets.filter(condition(hours)).select(
         email=pl.col("requester_email").str.strip_chars().str.to_lowercase(),
         opened_on=pl.col("created_at").cast(pl.Date),
     )
-    known = (
-        shop.truth("source_ids")
-        .filter(pl.col("source") == "helpdesk")
-        .select("person_id", "email")
-        .drop_nulls()
-    )
+    known = shop.truth("source_ids").filter(pl.col("source") == "helpdesk").select("person_id", "email").drop_nulls()
     stopped = shop.truth("customers").select("person_id", "drop_out_on")
     joined = asked.join(known, on="email").join(stopped, on="person_id")
     days = (joined["opened_on"] - joined["drop_out_on"]).dt.total_days()
@@ -370,13 +343,9 @@ def drop_out_share_after(shop, condition):
 
 
 def test_slow_replies_to_complaints_come_before_churn_only_where_planted(large_shop, plain_shop):
-    slow, quick = (
-        drop_out_share_after(large_shop, condition) for condition in (lambda h: h > 15, lambda h: h < 10)
-    )
+    slow, quick = (drop_out_share_after(large_shop, condition) for condition in (lambda h: h > 15, lambda h: h < 10))
     assert slow > quick + 0.2
-    slow, quick = (
-        drop_out_share_after(plain_shop, condition) for condition in (lambda h: h > 15, lambda h: h < 10)
-    )
+    slow, quick = (drop_out_share_after(plain_shop, condition) for condition in (lambda h: h > 15, lambda h: h < 10))
     assert slow == pytest.approx(quick, abs=0.03)
 
 

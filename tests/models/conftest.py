@@ -26,12 +26,10 @@ VALID = {
 
 def build_facts(count=1, **overrides):
     """A frame of facts: `count` valid rows, columns replaced by single values or lists."""
-    count = max([count] + [len(v) for v in overrides.values() if isinstance(v, (list, np.ndarray, pl.Series))])
+    many = (list, np.ndarray, pl.Series)
+    count = max([count, *(len(values) for values in overrides.values() if isinstance(values, many))])
     columns = {"customer_id": [f"c{number:06d}" for number in range(count)], **VALID, **overrides}
-    spread = {
-        name: value if isinstance(value, (list, np.ndarray, pl.Series)) else [value] * count
-        for name, value in columns.items()
-    }
+    spread = {name: value if isinstance(value, many) else [value] * count for name, value in columns.items()}
     return pl.DataFrame(spread).with_columns(pl.col("net_spend_amount").cast(pl.Decimal(18, 2)))
 
 

@@ -21,7 +21,8 @@ def score_by_definition(values):
 
 
 def test_hand_counted_scores(make_facts):
-    # 10 customers; half bought once: nobody below them. The one with 2 days has 5 of 10 below: 1 + floor(2.5) = 3
+    # 10 customers; half bought once: nobody below them. The one with 2 days has 5 of 10 below: 1 + floor(2.5)
+    # = 3
     days = [1, 1, 1, 1, 1, 2, 3, 4, 5, 6]
     scores = run_rfm(make_facts(order_day_count=days), None)[0]
     assert scores["f_score"].to_list() == [1, 1, 1, 1, 1, 3, 4, 4, 5, 5]

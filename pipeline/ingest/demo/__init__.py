@@ -71,9 +71,7 @@ def write_demo(
     articles.write_csv(inbox / "shop_products.csv", float_precision=2)
     plan.drop("day").write_csv(inbox / "marketing_campaigns.csv")
     exports = {layout.stem: Export(layout, inbox) for layout in LAYOUTS}
-    truth = {
-        name: TruthTable(truth_dir / f"{name}.parquet") for name in ("customers", "purchases", "source_ids")
-    }
+    truth = {name: TruthTable(truth_dir / f"{name}.parquet") for name in ("customers", "purchases", "source_ids")}
     anonymous = 0
     try:
         for block, start in enumerate(range(0, customers, BLOCK)):
@@ -100,9 +98,7 @@ def write_demo(
     for export in exports.values():
         files |= {name: lines - 1 for name, lines in export.lines.items()}
         fault_lines |= export.fault_lines
-    faults = {
-        name: {kind: len(lines) for kind, lines in kinds.items()} for name, kinds in fault_lines.items()
-    }
+    faults = {name: {kind: len(lines) for kind, lines in kinds.items()} for name, kinds in fault_lines.items()}
     _write_json(truth_dir / "faults.json", faults)
     _write_json(truth_dir / "fault_lines.json", fault_lines)
     _write_json(
@@ -160,12 +156,8 @@ def _draw_block(rng, start, count, law, planted, first_day, articles, plan, expo
     known_from = np.where(people.flags["in_crm"], registered["crm"], registered["shop"])
     gone_from = np.where((gone_day >= 0) & planted.is_on, (gone_day + 1) * DAY, end)
 
-    consents, may_write = contacts.draw_consents(
-        rng, people, registered, epoch_day, end, exports["crm_consents"].rows
-    )
-    tickets, asked = service.draw_tickets(
-        rng, people, orders, epoch_day, end, exports["helpdesk_tickets"].rows
-    )
+    consents, may_write = contacts.draw_consents(rng, people, registered, epoch_day, end, exports["crm_consents"].rows)
+    tickets, asked = service.draw_tickets(rng, people, orders, epoch_day, end, exports["helpdesk_tickets"].rows)
     feedback = service.feedback_frame(
         rng,
         people,
@@ -197,9 +189,7 @@ def _draw_block(rng, start, count, law, planted, first_day, articles, plan, expo
         "shop_order_items": (shop.item_frame(orders, lines, articles), year[lines.order]),
         "shop_refunds": (refunds, None),
         "shop_memberships": (
-            contacts.subscription_frame(
-                rng, people, registered, epoch_day, end, exports["shop_memberships"].rows
-            ),
+            contacts.subscription_frame(rng, people, registered, epoch_day, end, exports["shop_memberships"].rows),
             None,
         ),
         "helpdesk_tickets": (tickets, None),
@@ -222,9 +212,7 @@ def _draw_block(rng, start, count, law, planted, first_day, articles, plan, expo
     return {
         "frames": frames,
         "truth": {
-            "customers": customer_truth(
-                people, buyers, traits, drop_out_day, by_buyer, purchases, law, first_day
-            ),
+            "customers": customer_truth(people, buyers, traits, drop_out_day, by_buyer, purchases, law, first_day),
             "purchases": purchase_truth(people, orders, bought, first_day),
             "source_ids": source_ids(people),
         },

@@ -42,9 +42,7 @@ def birth_dates(people: People, last_year: int) -> pl.Series:
     return pl.Series("born", born.astype(np.int64)).cast(pl.Int32).cast(pl.Date)
 
 
-def contact_frame(
-    rng, people: People, registered, spend, epoch_day: int, end: int, last_year: int
-) -> pl.DataFrame:
+def contact_frame(rng, people: People, registered, spend, epoch_day: int, end: int, last_year: int) -> pl.DataFrame:
     """One row per CRM contact; some people stand there twice. spend: CNY cents per person."""
     flags = people.flags
     position = np.concatenate([np.flatnonzero(flags["in_crm"]), np.flatnonzero(flags["second_contact"])])
@@ -58,10 +56,7 @@ def contact_frame(
 
     referrer = position[rng.integers(0, count, count)]
     is_referred = (
-        (rng.random(count) < 0.12)
-        & (registered["crm"][referrer] < created)
-        & (referrer != position)
-        & ~is_second
+        (rng.random(count) < 0.12) & (registered["crm"][referrer] < created) & (referrer != position) & ~is_second
     )
     tier = np.searchsorted(TIER_SPEND, spend[position] / 100)
     email = write_email(people.email.gather(position), rng.integers(0, 12, count))
@@ -69,9 +64,7 @@ def contact_frame(
     born = birth_dates(people, last_year).gather(position)
 
     def some(choices, share, weights=None):
-        return gather(
-            choices, np.where(rng.random(count) < share, pick(rng, choices, count, weights), NOBODY)
-        )
+        return gather(choices, np.where(rng.random(count) < share, pick(rng, choices, count, weights), NOBODY))
 
     street = gather(words.STREETS, rng.integers(0, len(words.STREETS), count))
     address = street + pl.Series(rng.integers(1, 400, count)).cast(pl.String) + "号"
@@ -102,9 +95,7 @@ def contact_frame(
     )
 
 
-def account_frame(
-    rng, people: People, registered, spend, epoch_day: int, end: int, last_year: int
-) -> pl.DataFrame:
+def account_frame(rng, people: People, registered, spend, epoch_day: int, end: int, last_year: int) -> pl.DataFrame:
     """One row per shop account; some people have two."""
     flags = people.flags
     position = np.concatenate([np.flatnonzero(flags["has_account"]), np.flatnonzero(flags["second_account"])])
@@ -113,9 +104,7 @@ def account_frame(
     count = position.size
     created = registered["shop"][position]
     modified = created + (rng.random(count) * (end - 1 - created)).astype(np.int64)
-    email = pl.concat([people.email, people.second_email]).gather(
-        position + np.where(is_second, len(people), 0)
-    )
+    email = pl.concat([people.email, people.second_email]).gather(position + np.where(is_second, len(people), 0))
     place = people.traits["place"][position]
     tells = rng.random(count) < 0.5
     return pl.DataFrame(
@@ -142,9 +131,7 @@ def account_frame(
     )
 
 
-def subscription_frame(
-    rng, people: People, registered, epoch_day: int, end: int, first_number: int
-) -> pl.DataFrame:
+def subscription_frame(rng, people: People, registered, epoch_day: int, end: int, first_number: int) -> pl.DataFrame:
     """One row per paid membership year of a shop account."""
     position = np.flatnonzero(people.flags["has_account"] & (rng.random(len(people)) < 0.08))
     count = position.size
@@ -197,9 +184,7 @@ def draw_consents(rng, people: People, registered, epoch_day: int, end: int, fir
             "渠道": gather(["任意", "邮件", "短信", "电话"], channel),
             "状态": gather(["拒绝", "同意"], granted.astype(int)),
             "取得时间": stamps(when, epoch_day),
-            "凭据": gather(
-                words.CONSENT_EVIDENCE, rng.integers(0, len(words.CONSENT_EVIDENCE), position.size)
-            ),
+            "凭据": gather(words.CONSENT_EVIDENCE, rng.integers(0, len(words.CONSENT_EVIDENCE), position.size)),
         }
     )
     return frame, in_crm & says_yes & ~takes_back

@@ -61,9 +61,7 @@ class Export:
 
     def _open(self, name, part):
         handle = (self.folder / name).open("wb")
-        handle.write(
-            ("\ufeff" if self.layout.has_bom else "").encode() + (",".join(part.columns) + "\n").encode()
-        )
+        handle.write(("\ufeff" if self.layout.has_bom else "").encode() + (",".join(part.columns) + "\n").encode())
         self.handles[name], self.lines[name] = handle, 1
 
     def _append(self, rng, name, part, spoiled):

@@ -80,9 +80,7 @@ def draw_orders(rng, people: People, purchases, history_days: int, first_number:
     attempts = np.flatnonzero(rng.random(count) < CANCELLED_ATTEMPT_SHARE)
     anonymous = int(round(count * ANONYMOUS_SHARE))
     nothing = np.zeros(attempts.size + anonymous, bool)
-    person = np.concatenate(
-        [purchases["customer"], purchases["customer"][attempts], np.full(anonymous, NOBODY)]
-    )
+    person = np.concatenate([purchases["customer"], purchases["customer"][attempts], np.full(anonymous, NOBODY)])
     placed = np.concatenate(
         [
             placed,

@@ -167,9 +167,7 @@ def draw_people(rng, start: int, count: int) -> People:
     gender = pick(rng, words.GENDERS, count, [48, 50, 2])
     half = len(words.GIVEN_NAMES) // 2
     surname = pick(rng, words.SURNAMES, count, 1 / np.arange(2, len(words.SURNAMES) + 2))
-    given = np.where(
-        gender == 0, rng.integers(0, half, count), rng.integers(half, len(words.GIVEN_NAMES), count)
-    )
+    given = np.where(gender == 0, rng.integers(0, half, count), rng.integers(half, len(words.GIVEN_NAMES), count))
     english = np.where(gender == 0, rng.integers(0, 10, count), rng.integers(10, 20, count))
     latin_surname = gather([pinyin for _, pinyin in words.SURNAMES], surname)
     latin_given = gather([pinyin for _, pinyin in words.GIVEN_NAMES], given)

@@ -31,12 +31,8 @@ def contact_columns(rng, people: People, position) -> tuple[pl.Series, pl.Series
         write_email(people.email.gather(position), rng.integers(0, 15, position.size)),
         ~people.known_email()[position],
     )
-    gives_phone = people.known_phone()[position] & (
-        email.is_null().to_numpy() | (rng.random(position.size) < 0.3)
-    )
-    return email, blank(
-        write_phone(people.phone.gather(position), rng.integers(0, 5, position.size)), ~gives_phone
-    )
+    gives_phone = people.known_phone()[position] & (email.is_null().to_numpy() | (rng.random(position.size) < 0.3))
+    return email, blank(write_phone(people.phone.gather(position), rng.integers(0, 5, position.size)), ~gives_phone)
 
 
 def pick_texts(rng, pools, group) -> pl.Series:
@@ -53,9 +49,7 @@ def draw_tickets(rng, people: People, orders: Orders, epoch_day: int, end: int, 
     """One row per ticket, and the same tickets as arrays (position, order, asked_at, score) for the
     surveys."""
     complaining = np.flatnonzero(orders.has_complaint)
-    asking = np.flatnonzero(
-        (orders.person != NOBODY) & ~orders.has_complaint & (rng.random(len(orders)) < 0.05)
-    )
+    asking = np.flatnonzero((orders.person != NOBODY) & ~orders.has_complaint & (rng.random(len(orders)) < 0.05))
     others = np.flatnonzero(rng.random(len(people)) < 0.10)
     position = np.concatenate([orders.person[complaining], orders.person[asking], others])
     order = np.concatenate([complaining, asking, np.full(others.size, NOBODY)])
@@ -76,9 +70,7 @@ def draw_tickets(rng, people: People, orders: Orders, epoch_day: int, end: int, 
     )
     by_time = np.argsort(opened, kind="stable")
     by_time = by_time[opened[by_time] < end]
-    position, order, kind, is_slow, opened = (
-        array[by_time] for array in (position, order, kind, is_slow, opened)
-    )
+    position, order, kind, is_slow, opened = (array[by_time] for array in (position, order, kind, is_slow, opened))
     count = position.size
     reply = opened + (np.where(is_slow, 40, 3) * 3_600 * rng.lognormal(0, 0.5, count)).astype(np.int64)
     solved = reply + (rng.lognormal(0, 0.8, count) * 1.2 * DAY).astype(np.int64)
@@ -144,17 +136,13 @@ def feedback_frame(
     on_order = order != NOBODY
     is_bad = on_order & orders.has_complaint[order]
     mood = rng.normal(0.78, 0.18, order.size) - np.where(is_bad, 0.4, 0)
-    score = np.where(
-        kind == 1, np.round(np.clip(mood, 0, 1) * 10), 1 + np.round(np.clip(mood, 0, 1) * 4)
-    ).astype(int)
+    score = np.where(kind == 1, np.round(np.clip(mood, 0, 1) * 10), 1 + np.round(np.clip(mood, 0, 1) * 4)).astype(int)
     score[kind == 2] = tickets["score"][rated]
     at = np.concatenate([orders.placed[reviews], orders.placed[asked], tickets["asked_at"][rated]])
     at = at + rng.integers(6 * DAY, 25 * DAY, order.size)
     keep = np.argsort(at, kind="stable")
     keep = keep[at[keep] < end]
-    order, position, kind, score, at, on_order = (
-        array[keep] for array in (order, position, kind, score, at, on_order)
-    )
+    order, position, kind, score, at, on_order = (array[keep] for array in (order, position, kind, score, at, on_order))
     count = order.size
     share = np.where(kind == 1, score / 10, (score - 1) / 4)
     text = pick_texts(rng, [words.BLAME, words.MIDDLING, words.PRAISE], np.digitize(share, [0.4, 0.7]))
@@ -196,9 +184,7 @@ def campaigns(first_day: date, days: int) -> pl.DataFrame:
             "objective": list(kinds),
             "medium": ["email"] * len(rows),
             "start_date": list(starts),
-            "end_date": [
-                start + timedelta(days=length - 1) for start, length in zip(starts, lengths, strict=True)
-            ],
+            "end_date": [start + timedelta(days=length - 1) for start, length in zip(starts, lengths, strict=True)],
             "day": list(at),
         },
         schema_overrides={"start_date": pl.Date, "end_date": pl.Date, "day": pl.Int64},

@@ -73,18 +73,14 @@ def products() -> pl.DataFrame:
     )
 
 
-def order_frame(
-    rng, people: People, orders: Orders, lines: Lines, refunds, epoch_day: int, end: int
-) -> pl.DataFrame:
+def order_frame(rng, people: People, orders: Orders, lines: Lines, refunds, epoch_day: int, end: int) -> pl.DataFrame:
     """One row per order as the shop exports it. refunds: the frame's positions and seconds of full refunds;
     end: seconds."""
     count, flags = len(orders), people.flags
     person = np.maximum(orders.person, 0)
     is_known = orders.person != NOBODY
     is_second = is_known & flags["second_account"][person] & (rng.random(count) < 0.4)
-    as_guest = is_known & (
-        ~flags["has_account"][person] | (~is_second & (rng.random(count) < GUEST_ORDER_SHARE))
-    )
+    as_guest = is_known & (~flags["has_account"][person] | (~is_second & (rng.random(count) < GUEST_ORDER_SHARE)))
     by_phone = np.where(
         flags["has_account"][person],
         flags["shop_phone"][person] & (rng.random(count) < 0.5),
@@ -126,13 +122,9 @@ def order_frame(
         pick(rng, words.SALES_CHANNELS, count, [45, 20, 15, 12, 8]),
     )
     channel = np.where(is_known, channel, len(words.SALES_CHANNELS) - 1)
-    method = np.where(
-        rng.random(count) < 0.85, people.traits["payment_method"][person], rng.integers(0, 4, count)
-    )
+    method = np.where(rng.random(count) < 0.85, people.traits["payment_method"][person], rng.integers(0, 4, count))
     may_split = (orders.net >= 50_000) & ((method == 2) | (method == 3))
-    instalments = np.where(
-        may_split & (rng.random(count) < 0.5), np.array([3, 6, 12])[rng.integers(0, 3, count)], 1
-    )
+    instalments = np.where(may_split & (rng.random(count) < 0.5), np.array([3, 6, 12])[rng.integers(0, 3, count)], 1)
     return pl.DataFrame(
         {
             "order_no": orders.ids(),

@@ -1,34 +1,31 @@
 """Words the demo shop is made of: names, places, articles, texts. All invented; nobody real is meant."""
 
 # surname, pinyin
-SURNAMES = [
-    pair.split(":")
-    for pair in (
-        "王:wang 李:li 张:zhang 刘:liu 陈:chen 杨:yang 黄:huang 赵:zhao 吴:wu "
-        "周:zhou 徐:xu 孙:sun 马:ma 朱:zhu 胡:hu 郭:guo 何:he 高:gao "
-        "林:lin 罗:luo 郑:zheng 梁:liang 谢:xie 宋:song 唐:tang 许:xu 韩:han "
-        "冯:feng 邓:deng 曹:cao 彭:peng 曾:zeng 肖:xiao 田:tian 董:dong 潘:pan "
-        "袁:yuan 蔡:cai 蒋:jiang 余:yu 于:yu 杜:du 叶:ye 程:cheng 魏:wei "
-        "苏:su 吕:lv 丁:ding 任:ren 卢:lu 姚:yao 沈:shen 钟:zhong 姜:jiang "
-        "崔:cui 谭:tan 陆:lu 范:fan 汪:wang 廖:liao"
-    ).split()
-]
+_SURNAMES = (
+    "王:wang 李:li 张:zhang 刘:liu 陈:chen 杨:yang 黄:huang 赵:zhao 吴:wu "
+    "周:zhou 徐:xu 孙:sun 马:ma 朱:zhu 胡:hu 郭:guo 何:he 高:gao "
+    "林:lin 罗:luo 郑:zheng 梁:liang 谢:xie 宋:song 唐:tang 许:xu 韩:han "
+    "冯:feng 邓:deng 曹:cao 彭:peng 曾:zeng 肖:xiao 田:tian 董:dong 潘:pan "
+    "袁:yuan 蔡:cai 蒋:jiang 余:yu 于:yu 杜:du 叶:ye 程:cheng 魏:wei "
+    "苏:su 吕:lv 丁:ding 任:ren 卢:lu 姚:yao 沈:shen 钟:zhong 姜:jiang "
+    "崔:cui 谭:tan 陆:lu 范:fan 汪:wang 廖:liao"
+)
+SURNAMES = [pair.split(":") for pair in _SURNAMES.split()]
 # given name, pinyin; the first half is given to men, the second to women
-GIVEN_NAMES = [
-    pair.split(":")
-    for pair in (
-        "伟:wei 强:qiang 磊:lei 军:jun 勇:yong 杰:jie 涛:tao 明:ming 超:chao "
-        "刚:gang 平:ping 辉:hui 鹏:peng 浩:hao 宇轩:yuxuan 浩然:haoran 子涵:zihan 俊杰:junjie "
-        "建国:jianguo 志强:zhiqiang 文博:wenbo 天宇:tianyu 嘉豪:jiahao 思远:siyuan 晨:chen 芳:fang 娜:na "
-        "敏:min 静:jing 丽:li 艳:yan 娟:juan 霞:xia 秀英:xiuying 桂英:guiying 婷:ting "
-        "雪:xue 慧:hui 梅:mei 欣怡:xinyi 梓萱:zixuan 诗涵:shihan 雨桐:yutong 佳琪:jiaqi 晓燕:xiaoyan "
-        "美玲:meiling 思琪:siqi 紫琳:zilin 悦:yue 倩:qian"
-    ).split()
-]
-ENGLISH_NAMES = (
+_GIVEN_NAMES = (
+    "伟:wei 强:qiang 磊:lei 军:jun 勇:yong 杰:jie 涛:tao 明:ming 超:chao "
+    "刚:gang 平:ping 辉:hui 鹏:peng 浩:hao 宇轩:yuxuan 浩然:haoran 子涵:zihan 俊杰:junjie "
+    "建国:jianguo 志强:zhiqiang 文博:wenbo 天宇:tianyu 嘉豪:jiahao 思远:siyuan 晨:chen 芳:fang 娜:na "
+    "敏:min 静:jing 丽:li 艳:yan 娟:juan 霞:xia 秀英:xiuying 桂英:guiying 婷:ting "
+    "雪:xue 慧:hui 梅:mei 欣怡:xinyi 梓萱:zixuan 诗涵:shihan 雨桐:yutong 佳琪:jiaqi 晓燕:xiaoyan "
+    "美玲:meiling 思琪:siqi 紫琳:zilin 悦:yue 倩:qian"
+)
+GIVEN_NAMES = [pair.split(":") for pair in _GIVEN_NAMES.split()]
+_ENGLISH_NAMES = (
     "James Oliver Henry Daniel Thomas Peter George Simon Martin Victor "
     "Emily Sophie Grace Alice Helen Julia Laura Nina Clara Fiona"
-).split()
+)
+ENGLISH_NAMES = _ENGLISH_NAMES.split()
 
 # province, city, district, share of the people in percent
 PLACES = [

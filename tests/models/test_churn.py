@@ -1,0 +1,250 @@
+import datetime as dt
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+from pipeline.models import measures
+from pipeline.models.churn import SCHEMA, fit_churn, predict_churn, run_churn
+from pipeline.models.churn_reasons import CATEGORICAL, NUMERIC, REASON_OF, REASONS, add_derived, word_reasons
+from pipeline.models.classifiers import Boosting, Logistic, choose_classifier, encode, fit_encoding
+from pipeline.models.records import BACKTEST_SCHEMA
+
+CUT_OFFS = [dt.date(2024, 1, 1), dt.date(2024, 4, 1), dt.date(2024, 7, 1)]
+TONIGHT = dt.date(2024, 10, 1)
+
+
+@pytest.fixture
+def make_shop(make_facts):
+    def make(n, as_of, seed, is_crooked=False):
+        rng = np.random.default_rng(seed)
+        gap = rng.gamma(4, 8, n) + 2
+        recency = (rng.exponential(gap) % 90).astype(int) + 1
+        orders = 1 + rng.poisson(4, n)
+        tickets = rng.poisson(0.4, n)
+        discount = rng.beta(2, 6, n)
+        odds = -1 + np.log(recency / gap) + 0.8 * (tickets > 0) + 2 * (discount - 0.25) - 0.2 * (orders - 5)
+        if is_crooked:
+            # a rule that no straight line draws
+            odds += 3 * ((tickets > 0) != (discount > 0.25)) - 1.5
+        return make_facts(
+            as_of=as_of,
+            order_count=orders,
+            order_day_count=orders,
+            recency_days=recency,
+            avg_gap_days=pl.Series(np.where(orders > 1, gap, np.nan)).fill_nan(None),
+            order_count_90d=np.minimum(orders, 1 + rng.poisson(1, n)),
+            discount_share=discount,
+            ticket_count=tickets,
+            ticket_count_90d=np.minimum(tickets, 1),
+            complaint_count=pl.Series([None] * n, dtype=pl.Int64),
+            avg_csat=pl.Series(np.where(rng.random(n) < 0.5, np.nan, rng.random(n))).fill_nan(None),
+            top_sales_channel=rng.choice(["online", "store"], n),
+            is_churned=rng.random(n) < 1 / (1 + np.exp(-odds)),
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_sets(make_shop):
+    def make(n=600, seed=1, **options):
+        return [make_shop(n, as_of, seed * 10 + i, **options) for i, as_of in enumerate(CUT_OFFS)]
+
+    return make
+
+
+@pytest.mark.parametrize("is_crooked", [False, True])
+def test_a_night(make_shop, make_sets, is_crooked):
+    facts = make_shop(500, TONIGHT, 9, is_crooked).drop("is_churned")
+    scores, run, backtests = run_churn(facts, TONIGHT, *make_sets(3000, is_crooked=is_crooked))
+    assert run["status"] == "used", run["message"]
+    champion = "gradient boosting" if is_crooked else "logistic regression"
+    assert json.loads(run["params"])["classifier"] == champion
+    assert dict(scores.schema) == SCHEMA and scores["customer_id"].is_sorted() and len(scores) == 500
+    assert scores["churn_probability"].is_between(0, 1).all()
+    bands = scores.group_by("churn_band").agg(
+        low=pl.min("churn_probability"), high=pl.max("churn_probability")
+    )
+    for band, low, high in bands.iter_rows():
+        floor, ceiling = {"high": (0.7, 1), "medium": (0.4, 0.7), "low": (0, 0.4)}[band]
+        assert floor <= low and high <= ceiling
+    assert dict(backtests.schema) == BACKTEST_SCHEMA
+    assert set(backtests["baseline"]) == {"base rate", "recency only", "actual"}
+    assert backtests["cut_off"].unique().to_list() == [CUT_OFFS[2]]
+    metrics = json.loads(run["metrics"])
+    assert metrics["calibration_slope"] == pytest.approx(1, abs=0.25)
+    assert "complaint_count" not in metrics["features"]
+    assert run_churn(
+        facts.sample(fraction=1, shuffle=True), TONIGHT, *make_sets(3000, is_crooked=is_crooked)
+    )[0].equals(scores)
+
+
+def test_probabilities_come_close_to_the_law(make_shop, make_sets):
+    model = fit_churn(*make_sets(4000))
+    facts = make_shop(4000, TONIGHT, 9)
+    predicted = predict_churn(facts, model)["churn_probability"].to_numpy()
+    actual = facts["is_churned"].cast(float).to_numpy()
+    assert abs(predicted.mean() - actual.mean()) < 0.03
+    assert measures.calibration_line(actual, predicted)[0] == pytest.approx(1, abs=0.15)
+
+
+def test_reasons_speak_of_what_raises_the_risk(make_shop, make_sets):
+    model = fit_churn(*make_sets(3000))
+    facts = make_shop(1, TONIGHT, 1).with_columns(
+        recency_days=pl.lit(85),
+        avg_gap_days=pl.lit(20.4),
+        ticket_count=2,
+        ticket_count_90d=1,
+        discount_share=0.1,
+    )
+    late = predict_churn(facts, model).row(0, named=True)
+    assert late["reason_1"] == "no order for 85 days, usually every 20"
+    assert late["reason_1_zh"] == "已85天未下单，通常20天一次"
+    assert "1 service ticket in the last 90 days" in (late["reason_2"], late["reason_3"])
+    assert "近90天有1个服务工单" in (late["reason_2_zh"], late["reason_3_zh"])
+    calm = facts.with_columns(recency_days=pl.lit(1), ticket_count=0, ticket_count_90d=0, order_count=30)
+    reasons = predict_churn(calm, model).row(0)[4:]
+    assert not any("no order" in reason or "ticket" in reason for reason in reasons if reason)
+    assert reasons.count(None) >= 2
+
+
+def test_every_reason_has_words_in_both_languages(make_facts):
+    filled = add_derived(
+        make_facts(
+            len(REASONS),
+            avg_gap_days=5.0,
+            **dict.fromkeys(set(NUMERIC) - {"gap_ratio", "avg_gap_days", "days_since_ticket"}, 1.0),
+            **dict.fromkeys(CATEGORICAL, "store"),
+        ).with_columns(pl.lit(None, dtype=pl.Datetime).alias("last_ticket_at"))
+    )
+    words = word_reasons(filled, np.eye(len(REASONS)))
+    assert words["reason_1"].null_count() == words["reason_1_zh"].null_count() == 0
+    assert words["reason_2"].null_count() == len(REASONS)
+    assert words["reason_1"].n_unique() == words["reason_1_zh"].n_unique() == len(REASONS)
+    too_small = word_reasons(filled, np.full((len(REASONS),) * 2, 0.01))
+    assert too_small.null_count().sum_horizontal()[0] == 6 * len(REASONS)
+
+
+@pytest.mark.parametrize("kind", [Logistic, Boosting])
+def test_contributions_are_exact(make_sets, kind):
+    rows = add_derived(make_sets(1500, is_crooked=True)[0])
+    encoding = fit_encoding(rows, NUMERIC, CATEGORICAL)
+    values = encode(rows, encoding)
+    model = kind(encoding, 1).fit(values, rows["is_churned"].cast(float).to_numpy())
+    parts = model.contributions(values, REASON_OF, len(REASONS))
+    whole = model.log_odds(values)
+    start = model.intercept if kind is Logistic else model.log_odds(model.reference[None, :])[0]
+    assert parts.sum(axis=1) + start == pytest.approx(whole, abs=1e-9)
+    if kind is Boosting:
+        # two groups by hand: all orders of joining, from the model's own answers
+        rhythm = [i for i, name in enumerate(encoding.names) if REASON_OF[name] == REASON_OF["recency_days"]]
+        mixed = values[:20].copy()
+        others = [i for i in range(values.shape[1]) if i not in rhythm]
+        mixed[:, others] = model.reference[others]
+        alone = model.log_odds(mixed) - start
+        parts = model.contributions(mixed, REASON_OF, len(REASONS))
+        assert parts[:, REASON_OF["recency_days"]] == pytest.approx(alone, abs=1e-9)
+
+
+def test_a_level_never_seen_and_missing_columns(make_shop, make_sets):
+    for is_crooked in (False, True):
+        model = fit_churn(*make_sets(2000, is_crooked=is_crooked))
+        facts = make_shop(50, TONIGHT, 9).with_columns(top_sales_channel=pl.lit("hologram"))
+        scores = predict_churn(facts.drop("avg_csat", "ticket_count", "ticket_count_90d"), model)
+        assert len(scores) == 50 and scores["churn_probability"].is_finite().all()
+
+
+def test_only_active_customers_who_did_not_refuse(make_shop, make_sets):
+    facts = make_shop(3, TONIGHT, 9).with_columns(
+        recency_days=pl.Series([90, 91, 5]), is_profiling_allowed=pl.Series([True, True, False])
+    )
+    assert predict_churn(facts, fit_churn(*make_sets()))["customer_id"].to_list() == ["c000000"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda frame: frame[:20], "active customers at the training cut-off (needs 200, has 20)"),
+        (
+            lambda frame: frame.with_columns(is_churned=pl.lit(True)),
+            "customers who stayed after the training cut-off (needs 30, has 0)",
+        ),
+        (
+            lambda frame: frame.with_columns(is_churned=pl.lit(False)),
+            "customers who left after the training cut-off (needs 30, has 0)",
+        ),
+    ],
+)
+def test_not_enough_data(make_shop, make_sets, change, message):
+    training, calibration, test = make_sets()
+    facts = make_shop(30, TONIGHT, 9)
+    scores, run, backtests = run_churn(facts, TONIGHT, change(training), calibration, test)
+    assert (len(scores), run["status"], len(backtests)) == (0, "not enough data", 0)
+    assert message in run["message"]
+    empty = training.clear()
+    assert run_churn(facts, TONIGHT, empty, empty, empty)[1]["status"] == "not enough data"
+
+
+def test_a_feature_that_knows_the_outcome_holds_the_model_back(make_shop, make_sets):
+    leaked = [frame.with_columns(loyalty_points=pl.col("is_churned").cast(pl.Int64)) for frame in make_sets()]
+    scores, run, backtests = run_churn(make_shop(30, TONIGHT, 9), TONIGHT, *leaked)
+    assert (len(scores), run["status"]) == (0, "held") and len(backtests) > 0
+    assert "too good to be true" in run["message"]
+
+
+def test_pure_noise_is_held_back(make_shop, make_sets):
+    noise = [
+        frame.with_columns(is_churned=pl.Series(np.random.default_rng(i).random(len(frame)) < 0.3))
+        for i, frame in enumerate(make_sets())
+    ]
+    scores, run, _ = run_churn(make_shop(30, TONIGHT, 9), TONIGHT, *noise)
+    assert (len(scores), run["status"]) == (0, "held")
+    assert "no better than the baseline" in run["message"] or "reversed" in run["message"]
+
+
+def test_overlapping_label_windows_are_refused(make_shop, make_sets):
+    training, calibration, test = make_sets()
+    facts = make_shop(5, TONIGHT, 9)
+    early = calibration.with_columns(as_of=pl.lit(dt.date(2024, 3, 1)))
+    with pytest.raises(ValueError, match="training cut-off 2024-01-01 looks 90 days ahead, past calibration"):
+        run_churn(facts, TONIGHT, training, early, test)
+    with pytest.raises(ValueError, match="test cut-off 2024-07-01 looks 90 days ahead, past tonight"):
+        run_churn(facts, dt.date(2024, 9, 1), training, calibration, test)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_invariants(make_shop, make_sets, seed):
+    training, calibration, test = make_sets(250, seed)
+    model = fit_churn(training, calibration, test, seed=seed)
+    scores = predict_churn(make_shop(50, TONIGHT, seed), model)
+    assert scores["churn_probability"].is_between(0, 1).all()
+    assert scores["reason_1"].is_null().equals(scores["reason_1_zh"].is_null())
+    # a second reason needs a first
+    assert scores.filter(pl.col("reason_1").is_null() & pl.col("reason_2").is_not_null()).is_empty()
+
+
+@pytest.mark.realdata
+def test_telco_five_fold(data_folder):
+    rows = pl.read_csv(
+        data_folder("telco_churn") / "Telco-Customer-Churn.csv", schema_overrides={"TotalCharges": pl.String}
+    ).with_columns(pl.col("TotalCharges").str.strip_chars().cast(pl.Float64, strict=False))
+    numeric = ["tenure", "MonthlyCharges", "TotalCharges", "SeniorCitizen"]
+    assert rows["TotalCharges"].null_count() == 11
+    labels = (rows["Churn"] == "Yes").cast(float).to_numpy()
+    words = [name for name in rows.columns if name not in (*numeric, "customerID", "Churn")]
+    encoding = fit_encoding(rows, numeric, words)
+    values = encode(rows, encoding)
+    folds = np.random.default_rng(1).permutation(len(rows)) % 5
+    for kind, auc, deviation in ((Logistic, 0.845, 0.013), (Boosting, 0.8475, 0.011)):
+        predicted, aucs = np.empty(len(rows)), []
+        for fold in range(5):
+            out = folds == fold
+            odds = kind(encoding, 1).fit(values[~out], labels[~out]).log_odds(values[out])
+            predicted[out] = 1 / (1 + np.exp(-odds))
+            aucs.append(measures.auc(labels[out], predicted[out]))
+        assert np.mean(aucs) == pytest.approx(auc, abs=deviation)
+        assert measures.brier(labels, predicted) == pytest.approx(0.135, abs=0.003)
+        assert measures.calibration_line(labels, predicted)[0] == pytest.approx(1, abs=0.1)
+    assert choose_classifier(values, labels, np.arange(len(rows)), encoding, 1)[0] in (Logistic, Boosting)
