@@ -11,6 +11,7 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 from scipy.special import expit
+from threadpoolctl import threadpool_limits
 
 from pipeline.models import measures
 from pipeline.models.churn_reasons import CATEGORICAL, NUMERIC, REASON_OF, REASONS, add_derived, word_reasons
@@ -55,6 +56,11 @@ class ChurnModel:
     test_rows: list = field(default_factory=list)
 
 
+def _on_one_thread():
+    # sums over several threads differ in their last digits from run to run
+    return threadpool_limits.wrap(limits=1)
+
+
 def run_churn(facts, as_of, training, calibration, test, horizon_days=90, seed=20260101):
     """Fit, judge and, where the model holds up, score tonight's active customers.
 
@@ -76,6 +82,7 @@ def run_churn(facts, as_of, training, calibration, test, horizon_days=90, seed=2
     return scores, run, make_backtests(as_of, "churn", test["as_of"].max(), horizon_days, model.test_rows)
 
 
+@_on_one_thread()
 def fit_churn(training, calibration, test, horizon_days=90, seed=20260101):
     """A ChurnModel with its test results. Raises NotEnoughData when a set has too few rows of either outcome.
 
@@ -115,6 +122,7 @@ def fit_churn(training, calibration, test, horizon_days=90, seed=20260101):
     return ChurnModel(classifier, encoding, slope, intercept, horizon_days, status, message, metrics, rows)
 
 
+@_on_one_thread()
 def predict_churn(facts, model):
     """Scores of SCHEMA for tonight's active customers who did not refuse profiling, sorted by customer_id.
 

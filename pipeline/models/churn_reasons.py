@@ -1,7 +1,7 @@
 """What the churn model looks at, in groups, and the words for each group as a reason.
 
 A group is what a marketer thinks of as one thing: its features rise and fall together, so their effects are
-added up. Behaviour only: profile attributes (age, gender, income, place) are left out, since their first
+added up. Behaviour only: profile attributes (age, place, points, referrals) are left out, since their first
 known version is extended backwards and would not have been known at a training cut-off.
 """
 
@@ -249,25 +249,11 @@ REASONS = (
         pl.format("周末订单占{}%", _percent("weekend_order_share")),
     ),
     Reason(
-        "points",
-        ("loyalty_points",),
-        _known("loyalty_points"),
-        pl.format("{} loyalty points", _whole("loyalty_points")),
-        pl.format("会员积分{}", _whole("loyalty_points")),
-    ),
-    Reason(
         "subscriptions",
         ("active_subscription_count",),
         _known("active_subscription_count"),
         _count("active_subscription_count", "active subscription"),
         pl.format("有效订阅{}个", _whole("active_subscription_count")),
-    ),
-    Reason(
-        "referrals",
-        ("referral_count",),
-        _known("referral_count"),
-        pl.format("{} so far", _count("referral_count", "referral")),
-        pl.format("推荐新客户{}人", _whole("referral_count")),
     ),
 )
 

@@ -10,7 +10,6 @@ import numpy as np
 import polars as pl
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
-from threadpoolctl import threadpool_limits
 
 from pipeline.models import measures, tree_shapley
 
@@ -91,8 +90,7 @@ class Logistic:
         self.means = design.mean(axis=0)
         scales = design.std(axis=0)
         self.scales = np.where(scales > 1e-9, scales, 1.0)
-        with threadpool_limits(limits=1):
-            model = LogisticRegression(C=0.1, max_iter=1000).fit((design - self.means) / self.scales, labels)
+        model = LogisticRegression(C=0.1, max_iter=1000).fit((design - self.means) / self.scales, labels)
         self.coefficients, self.intercept = model.coef_[0], float(model.intercept_[0])
         return self
 
@@ -156,9 +154,7 @@ class Boosting:
             early_stopping=False,
             random_state=self.seed,
         )
-        # one thread: sums over several threads differ in their last digits from run to run
-        with threadpool_limits(limits=1):
-            self.model.fit(values, labels)
+        self.model.fit(values, labels)
         return self
 
     def log_odds(self, values):

@@ -1,5 +1,6 @@
 -- One row per order line. Key: (source, order_id, line).
--- Category and brand come from the line, else from the product list. An orphan (no such order) has no customer and no time.
+-- Category and brand come from the line, else from the product list.
+-- An orphan (no such order) has no customer and no time.
 with order_items as (
 
     select * from stg_order_items

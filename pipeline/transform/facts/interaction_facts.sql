@@ -59,7 +59,7 @@ channels_ranked as (
         where channel is not null
 
         group by customer_id, as_of, channel
-    )
+    ) as channels
 
     group by customer_id, as_of
 

@@ -100,7 +100,7 @@ payment_methods_ranked as (
         where is_counted and payment_method is not null
 
         group by customer_id, as_of, payment_method
-    )
+    ) as payment_methods
 
     group by customer_id, as_of
 
@@ -125,7 +125,7 @@ sales_channels_ranked as (
         where is_counted and sales_channel is not null
 
         group by customer_id, as_of, sales_channel
-    )
+    ) as sales_channels
 
     group by customer_id, as_of
 

@@ -1,5 +1,5 @@
 -- One row per order of a known customer, as it was known at the cut-off. Key: (source, order_id, as_of).
--- is_counted: an order counts unless it is pending, cancelled, or wholly refunded, as far as was known before as_of 00:00.
+-- is_counted: an order counts unless it is pending, cancelled or wholly refunded, as far as was known before as_of.
 with order_versions as (
 
     select

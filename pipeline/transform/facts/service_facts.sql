@@ -1,5 +1,5 @@
 -- One row per customer with a ticket opened before as_of. Key: (customer_id, as_of).
--- A reply, a solution or a rating counts only once it was known; a rating dates from the solution, else the last change.
+-- A reply, a solution or a rating counts once it was known; a rating dates from the solution, else the last change.
 with tickets as (
 
     select

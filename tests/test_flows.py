@@ -1,0 +1,291 @@
+"""Whole nights through the flow: what is published, that it repeats, what survives, and the command line."""
+
+import shutil
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import duckdb
+import pytest
+
+import flows
+from pipeline.ingest.demo import write_demo
+from pipeline.settings import read_settings
+from pipeline.warehouse import Busy, lock
+
+AS_OF = date(2026, 11, 1)
+RUN_COLUMNS = {"run_id", "started_at", "ended_at", "observed_at", "message"}
+
+pytestmark = pytest.mark.usefixtures("prefect_harness")
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory):
+    """The exports of a small demo shop, as one folder that no test writes to."""
+    folder = tmp_path_factory.mktemp("shop")
+    write_demo(folder / "inbox", folder / "truth", 800, 7, AS_OF)
+    return folder / "inbox"
+
+
+def make_data_dir(tmp_path, shop, name="data"):
+    data_dir = tmp_path / name
+    shutil.copytree(shop, data_dir / "inbox")
+    return data_dir
+
+
+def night(data_dir, as_of=AS_OF, full=False):
+    return flows.nightly_flow(str(data_dir), str(as_of), full)
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory, shop, prefect_harness):
+    """A data folder after one night; tests read it only."""
+    data_dir = make_data_dir(tmp_path_factory.mktemp("published"), shop)
+    night(data_dir)
+    return data_dir
+
+
+def contents(path):
+    """Every table's rows but for what names the run, as {schema.table: (row count, hash of all rows)}."""
+    with duckdb.connect(str(path), read_only=True) as con:
+        tables = con.execute(
+            "select schema_name, table_name, list(column_name order by column_name) from duckdb_columns()"
+            " where not internal and schema_name <> 'main' group by all order by all"
+        ).fetchall()
+        found = {}
+        for schema, table, columns in tables:
+            kept = ", ".join(f'"{name}"' for name in columns if name not in RUN_COLUMNS)
+            if table not in ("runs", "files"):
+                found[f"{schema}.{table}"] = con.execute(
+                    f"select count(*), sum(hash({kept})::hugeint)::varchar from {schema}.{table}"
+                ).fetchall()[0]
+        return found
+
+
+def value(path, sql):
+    with duckdb.connect(str(path), read_only=True) as con:
+        return con.execute(sql).fetchall()[0][0]
+
+
+def test_a_night_publishes_every_table_that_outsiders_rely_on(published):
+    tables = set(contents(read_settings(published).warehouse))
+    core = "customers customer_sources companies orders order_items payments returns products tickets interactions"
+    core += " campaigns feedback opportunities subscriptions consents"
+    expected = {f"core.{name}" for name in core.split()} | {
+        "marts.customer_facts",
+        "scores.rfm",
+        "scores.segments",
+        "scores.clv",
+        "scores.churn",
+        "tags.customer_tags",
+        "tags.tag_history",
+        "tags.catalogue",
+        "ops.reconciliation",
+        "ops.rejects",
+        "ops.checks",
+        "ops.model_runs",
+        "ops.backtests",
+    }
+    assert expected <= tables
+    files = sorted(path.name for path in (published / "exports" / str(AS_OF)).iterdir())
+    assert {"customer_tags.csv", "customer_tags.parquet", "customer_tags.xlsx"} <= set(files)
+    assert (published / "reports" / str(AS_OF) / "index.html").stat().st_size > 10_000
+
+
+def test_every_line_is_landed_rejected_or_a_duplicate(published):
+    warehouse = read_settings(published).warehouse
+    assert value(warehouse, "select count(*) from ops.reconciliation where lines_read <> landed + rejected + duplicates") == 0
+    assert value(warehouse, "select sum(lines_read) from ops.reconciliation") > 20_000
+    rejected = value(warehouse, "select sum(rejected) from ops.reconciliation")
+    listed = value(warehouse, "select count(*) from (select distinct file_id, entity, line from ops.rejects where action = 'rejected')")
+    assert rejected == listed > 0
+
+
+def test_facts_add_up_to_orders_by_another_route(published):
+    warehouse = read_settings(published).warehouse
+    by_facts = value(warehouse, "select sum(net_spend_amount) from marts.customer_facts")
+    by_orders = value(
+        warehouse,
+        """
+        with refunds as (
+            select source, order_id, sum(amount) as amount from core.returns
+            where kind in ('return', 'refund') and refund_known_at < timestamp '2026-10-31 16:00' group by all
+        )
+        select sum(net - coalesce(refunds.amount, 0))::decimal(18, 2)
+        from core.orders left join refunds using (source, order_id)
+        where customer_id is not null and ordered_at < timestamp '2026-10-31 16:00'
+        and status <> 'pending' and cancelled_at is null
+        and not (net > 0 and coalesce(refunds.amount, 0) >= net)
+        """,
+    )
+    assert by_facts == by_orders
+
+
+def test_the_same_night_twice_and_full_give_the_same_tables(tmp_path, shop):
+    data_dir = make_data_dir(tmp_path, shop)
+    night(data_dir)
+    warehouse = read_settings(data_dir).warehouse
+    first = contents(warehouse)
+    night(data_dir)
+    assert contents(warehouse) == first
+    night(data_dir, full=True)
+    assert contents(warehouse) == first
+
+
+def test_a_published_night_is_the_same_from_another_folder(tmp_path, shop, published):
+    data_dir = make_data_dir(tmp_path, shop)
+    shutil.copy(read_settings(published).pseudonym_key_file, read_settings(data_dir).pseudonym_key_file)
+    night(data_dir)
+    assert contents(read_settings(data_dir).warehouse) == contents(read_settings(published).warehouse)
+
+
+def test_a_failed_night_leaves_yesterday_and_is_on_record(tmp_path, shop):
+    data_dir = make_data_dir(tmp_path, shop)
+    night(data_dir, date(2026, 10, 31))
+    settings = read_settings(data_dir)
+    before = settings.warehouse.read_bytes()
+    bad = "order_no,customer_id,buyer_email,buyer_phone,created_at,order_status,order_total,items_total\n"
+    bad += "".join(f"B{number},,,,yesterday,paid,1,1\n" for number in range(50))
+    (data_dir / "inbox" / "orders_bad.csv").write_text(bad)
+    assert flows.main(["nightly", "--data-dir", str(data_dir), "--as-of", "2026-11-01"]) == 1
+    assert settings.warehouse.read_bytes() == before
+    assert (data_dir / "inbox" / "orders_bad.csv").exists()
+    assert not list((settings.vault / "scratch").iterdir())
+    runs = flows.Ledger(settings.ledger).rows("select status, message from runs order by started_at")
+    assert [run["status"] for run in runs] == ["done", "failed"]
+    assert "orders_bad.csv" in runs[1]["message"]
+
+
+def test_an_open_reader_neither_blocks_a_night_nor_sees_half_of_it(tmp_path, shop):
+    data_dir = make_data_dir(tmp_path, shop)
+    night(data_dir, date(2026, 10, 31))
+    warehouse = read_settings(data_dir).warehouse
+    script = (
+        "import duckdb, sys; con = duckdb.connect(sys.argv[1], read_only=True); print('open', flush=True); sys.stdin.readline();"
+        " print(con.execute('select max(as_of)::varchar from marts.customer_facts').fetchall()[0][0], flush=True)"
+    )
+    reader = subprocess.Popen(
+        [sys.executable, "-c", script, str(warehouse)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert reader.stdout.readline().strip() == "open"
+    night(data_dir, AS_OF)
+    output, _ = reader.communicate("\n", timeout=60)
+    assert output.strip() == "2026-10-31"
+    assert value(warehouse, "select max(as_of)::varchar from marts.customer_facts") == "2026-11-01"
+
+
+def test_what_happens_after_as_of_changes_nothing_before_it(tmp_path, shop, published):
+    data_dir = make_data_dir(tmp_path, shop)
+    shutil.copy(read_settings(published).pseudonym_key_file, read_settings(data_dir).pseudonym_key_file)
+    with duckdb.connect() as con:
+        orders = f"read_csv('{shop}/shop_orders_2026.csv', all_varchar = true, ignore_errors = true, strict_mode = false)"
+        con.execute(
+            f"""
+            copy (
+                select * replace (
+                    order_no || 'F' as order_no, '2026-11-03 05:00:00' as created_at,
+                    '2026-11-03 05:00:00' as paid_at, '2026-11-03 06:00:00' as updated_at
+                ) from {orders} where order_status = 'completed' and created_at > '2026-06' limit 200
+                union all
+                -- edits of orders that are known already: refused and dearer, but only after as_of
+                select * replace (
+                    'cancelled' as order_status, '2026-11-02 00:00:00' as cancelled_at, '99999' as order_total,
+                    '2026-11-02 00:00:00' as updated_at
+                ) from {orders} where order_status = 'completed' and created_at > '2026-06' limit 300
+            ) to '{data_dir}/inbox/shop_orders_later.csv' (header)
+            """
+        )
+    night(data_dir)
+    warehouse = read_settings(data_dir).warehouse
+    assert value(warehouse, "select count(*) from core.orders where ordered_on > '2026-11-01'") > 100
+    assert value(warehouse, "select count(*) from core.order_history") > 100
+    after, before = contents(warehouse), contents(read_settings(published).warehouse)
+    for table in ("marts.customer_facts", "scores.rfm", "scores.clv", "scores.churn", "tags.customer_tags", "tags.tag_history"):
+        assert after[table] == before[table], table
+
+
+def test_an_earlier_night_is_published_beside_the_newest_and_marks_it_stale(tmp_path, shop):
+    data_dir = make_data_dir(tmp_path, shop)
+    night(data_dir, AS_OF)
+    settings = read_settings(data_dir)
+    night(data_dir, date(2026, 9, 1))
+    assert value(settings.warehouse, "select max(as_of)::varchar from marts.customer_facts") == "2026-11-01"
+    snapshot = settings.snapshots / "2026-09-01.duckdb"
+    assert value(snapshot, "select max(as_of)::varchar from marts.customer_facts") == "2026-09-01"
+    nights = flows.Ledger(settings.ledger).rows("select as_of, is_stale from nights order by as_of")
+    assert [(row["as_of"], row["is_stale"]) for row in nights] == [("2026-09-01", 0), ("2026-11-01", 1)]
+    night(data_dir, AS_OF)
+    nights = flows.Ledger(settings.ledger).rows("select as_of, is_stale from nights order by as_of")
+    assert [row["is_stale"] for row in nights] == [0, 0]
+
+
+def test_customer_ids_stay_when_files_come_in_other_portions(tmp_path, shop, published):
+    data_dir = make_data_dir(tmp_path, shop)
+    night(data_dir)
+    with duckdb.connect(str(read_settings(data_dir).warehouse), read_only=True) as con:
+        first = dict(con.execute("select source || source_customer_id, customer_id from core.customer_sources").fetchall())
+    tickets = "ticket_id,requester_id,requester_email,requester_phone,via,type,priority,status,subject,description,created_at,first_response_at,solved_at,reopens,satisfaction,updated_at\n"
+    tickets += "T-new,9999999,somebody.new@example.com,,email,question,normal,open,a,b,2026-10-30 10:00:00,,,0,,2026-10-30 10:00:00\n"
+    (data_dir / "inbox" / "tickets.csv").write_text(tickets)
+    night(data_dir)
+    with duckdb.connect(str(read_settings(data_dir).warehouse), read_only=True) as con:
+        second = dict(con.execute("select source || source_customer_id, customer_id from core.customer_sources").fetchall())
+    assert {name: second[name] for name in first} == first
+    assert len(second) == len(first) + 1
+
+
+def test_a_second_run_says_who_holds_the_folder(tmp_path, shop, capsys):
+    data_dir = make_data_dir(tmp_path, shop)
+    settings = read_settings(data_dir)
+    with lock(settings.warehouse.parent / "lock", {"run": "tonight", "process": 4711}):
+        assert flows.main(["nightly", "--data-dir", str(data_dir), "--as-of", "2026-11-01"]) == 1
+        with pytest.raises(Busy, match="4711"), lock(settings.warehouse.parent / "lock", {}):
+            pass
+    assert "4711" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [('langage = "en"', 'unknown setting "langage"; did you mean "language"'), ("seed = \"x\"", '"seed" must be int')],
+)
+def test_wrong_settings_exit_2_with_the_mend(tmp_path, settings, expected, capsys):
+    (tmp_path / "settings.toml").write_text(settings)
+    assert flows.main(["nightly", "--data-dir", str(tmp_path)]) == 2
+    assert expected in capsys.readouterr().err
+
+
+def test_no_data_at_all_fails_in_one_line(tmp_path, capsys):
+    assert flows.main(["nightly", "--data-dir", str(tmp_path / "empty"), "--as-of", "2026-11-01"]) == 1
+    assert "no order data" in capsys.readouterr().err
+
+
+def test_audiences_leave_out_whoever_did_not_say_yes(tmp_path, shop, published):
+    data_dir = tmp_path / "copy"
+    shutil.copytree(published, data_dir)
+    assert flows.main(["audience", "--data-dir", str(data_dir)]) == 0
+    written = sorted((data_dir / "exports" / str(AS_OF) / "audiences").glob("*.csv"))
+    assert written
+    with duckdb.connect(str(read_settings(data_dir).warehouse), read_only=True) as con:
+        for path in written:
+            assert (
+                con.execute(
+                    "select count(*) from read_csv(?, all_varchar = true, header = true, skip = 0) as audience"
+                    " inner join marts.customer_facts as facts on facts.customer_id = audience.customer_id"
+                    " where not facts.is_marketing_allowed",
+                    (str(path),),
+                ).fetchall()[0][0]
+                == 0
+            )
+
+
+def test_rooms_do_not_import_later_ones():
+    order = ["ingest", "transform", "models", "tags", "reports"]
+    root = Path(flows.__file__).parent / "pipeline"
+    for place, room in enumerate(order):
+        later = order[place + 1 :] + ([] if room == "transform" else order[1:place] if room not in ("ingest",) else [])
+        for path in (root / room).rglob("*.py"):
+            text = path.read_text(encoding="utf-8")
+            assert "prefect" not in text, path
+            for other in later:
+                assert f"pipeline.{other}" not in text, f"{path} imports {other}"
