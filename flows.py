@@ -1,6 +1,12 @@
 """The order of work: Prefect flows and tasks, and the command line. The only importer of prefect."""
 
+import atexit
 import os
+
+if __name__ == "__main__":
+    # With Great Expectations loaded, the interpreter's very end makes DuckDB's binding print a page about types of its
+    # own that outlive it, which only alarms. Registered first, this runs after all other exit work.
+    atexit.register(lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 2))
 
 for name, setting in {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -239,7 +245,14 @@ def facts(night, report):
     oldest = value(night.con, "select min(ordered_on) from core.orders where customer_id is not null")
     cut_offs = [night.as_of - horizon * back for back in (1, 2, 3, 4)]
     night.cut_offs = [day for day in cut_offs if oldest and day - horizon >= oldest]
-    build_facts(night.con, night.as_of, night.settings.business_timezone, night.cut_offs, report)
+    build_facts(
+        night.con,
+        night.as_of,
+        night.settings.business_timezone,
+        night.cut_offs,
+        night.settings.training_customers,
+        report,
+    )
     horizons = [(day, night.settings.churn_horizon_days) for day in night.cut_offs]
     horizons += [(day, 2 * night.settings.churn_horizon_days) for day in night.cut_offs[1:2]]
     build_outcomes(night.con, horizons, night.settings.business_timezone)
@@ -311,7 +324,8 @@ def _clv_backtest(night):
     facts_then = frame(night.con, model_facts("training_facts", f"as_of = date '{cut_off}'") + " order by customer_id")
     outcomes = frame(
         night.con,
-        "select customer_id, order_day_count, net_spend_amount from outcomes"
+        "select customer_id, order_day_count, net_spend_amount from outcomes semi join training_facts"
+        " using (customer_id, as_of)"
         f" where as_of = date '{cut_off}' and horizon_days = {days} order by customer_id",
     )
     return facts_then, outcomes, days
@@ -347,7 +361,7 @@ def tag(night, report):
 
 def record(night, report):
     """The ops tables: runs, files, reconciliation, rejects; and a meaning for every column."""
-    ops.write_ops(night.con, night.ledger, night.settings, night.run_id, night.as_of, night.landings, night.previous)
+    ops.write_ops(night.con, night.ledger, night.settings, night.run_id, night.as_of, night.landings)
     comment_all(night.con)
     return value(night.con, "select count(*) from ops.rejects")
 

@@ -29,6 +29,7 @@ RECONCILIATION = {
     "rejected": pl.Int64,
     "duplicates": pl.Int64,
     "record_count": pl.Int64,
+    "is_repeat": pl.Boolean,
 }
 RUNS = {
     "run_id": pl.String,
@@ -56,8 +57,8 @@ class LinesLost(Exception):
     """A file's lines do not add up; the night must not be published."""
 
 
-def write_ops(con, ledger, settings, run_id, as_of, landings: list[dict], previous: str | None) -> None:
-    """ops.night, runs, files, reconciliation, rejects. previous: database name of the night before, for its history.
+def write_ops(con, ledger, settings, run_id, as_of, landings: list[dict]) -> None:
+    """ops.night, runs, files, reconciliation, rejects.
 
     Raises LinesLost unless every file's lines read are landed, rejected or duplicates.
     """
@@ -67,7 +68,13 @@ def write_ops(con, ledger, settings, run_id, as_of, landings: list[dict], previo
         f" {literal(settings.business_timezone)} as business_timezone,"
         f" {literal(settings.reporting_currency)} as reporting_currency, {literal(settings.language)} as language"
     )
-    runs = ledger.frame("select * from runs where as_of <= ? order by started_at", (str(as_of),), RUNS)
+    # a file that can be read is published, so its own run is done
+    runs = ledger.frame(
+        "select run_id, as_of, case when run_id = ? then 'done' else status end as status, started_at, ended_at, message"
+        " from runs order by started_at",
+        (run_id,),
+        RUNS,
+    )
     write_frame(con, "ops.runs", _times(runs.with_columns(pl.col("as_of").str.to_date()), "started_at", "ended_at"))
     files = ledger.frame("select * from files where run_id = ? order by file_name, file_id", (run_id,), FILES)
     write_frame(con, "ops.files", _times(files, "observed_at"))
@@ -84,7 +91,8 @@ def append_history(con, table: str, tonight: pl.DataFrame, as_of, previous: str 
 
 def _reconciliation(ledger, run_id, as_of, landings):
     rows = [
-        {name: landing[name] for name in RECONCILIATION if name in landing} | {"run_id": run_id, "as_of": as_of}
+        {name: landing[name] for name in RECONCILIATION if name in landing}
+        | {"run_id": run_id, "as_of": as_of, "is_repeat": False}
         for landing in landings
     ]
     repeats = ledger.rows(
@@ -102,6 +110,7 @@ def _reconciliation(ledger, run_id, as_of, landings):
             "rejected": 0,
             "duplicates": repeat["lines_read"],
             "record_count": 0,
+            "is_repeat": True,
         }
         for repeat in repeats
     ]

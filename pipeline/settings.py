@@ -26,6 +26,7 @@ class Settings:
     phone_country_code: str = "86"
     max_customers_per_identifier: int = 20
     churn_horizon_days: int = 90
+    training_customers: int = 100_000
     seed: int = 20260101
     workbook_max_customers: int = 100_000
     daily_snapshots: int = 14
@@ -113,6 +114,7 @@ def _check(settings):
         raise SettingsError(f'phone_country_code "{settings.phone_country_code}": write digits only, such as "86"')
     at_least = {
         "churn_horizon_days": 1,
+        "training_customers": 1,
         "max_customers_per_identifier": 1,
         "workbook_max_customers": 1,
         "daily_snapshots": 1,

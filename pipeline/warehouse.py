@@ -73,7 +73,7 @@ def has_table(con, database: str, schema: str, table: str) -> bool:
 
 
 def copy_schemas(con, schemas: tuple[str, ...], target: Path, storage_version: str) -> None:
-    """Copy whole schemas of the default database into a fresh file, rows and comments."""
+    """Copy whole schemas of the default database into a fresh file, their comments too."""
     attach(con, target, "copy_target", storage_version)
     for schema in schemas:
         con.execute(f"create schema copy_target.{schema}")
@@ -83,6 +83,15 @@ def copy_schemas(con, schemas: tuple[str, ...], target: Path, storage_version: s
             (schema,),
         ).fetchall():
             con.execute(f"create table copy_target.{schema}.{table} as select * from {schema}.{table}")
+    for schema, table, column, comment in con.execute(
+        "select schema_name, table_name, column_name, comment from duckdb_columns()"
+        " where database_name = current_database() and comment is not null and list_contains(?, schema_name)"
+        " union all select schema_name, table_name, null, comment from duckdb_tables()"
+        " where database_name = current_database() and comment is not null and list_contains(?, schema_name)",
+        (list(schemas), list(schemas)),
+    ).fetchall():
+        what = f"column copy_target.{schema}.{table}.{identifier(column)}" if column else f"table copy_target.{schema}.{table}"
+        con.execute(f"comment on {what} is {literal(comment)}")
     con.execute("checkpoint copy_target")
     con.execute("detach copy_target")
 

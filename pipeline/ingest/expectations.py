@@ -20,6 +20,8 @@ from sqlalchemy.pool import StaticPool
 from sqlalchemy.sql.compiler import IdentifierPreparer
 
 logging.getLogger("great_expectations").setLevel(logging.CRITICAL)
+# importing great_expectations sends every warning of the process to a logger
+logging.captureWarnings(False)
 COUNTS_ONLY = {"result_format": "BOOLEAN_ONLY"}
 
 

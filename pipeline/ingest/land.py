@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from pipeline.ingest.contracts import Contract, load_contracts
-from pipeline.ingest.read import Profile, Rows, UnreadableFile, first_text, header_of, read_rows
+from pipeline.ingest.read import Profile, Rows, UnreadableFile, first_text, header_of, keep_raw, read_rows, unique_names
 from pipeline.ingest.rules import Reading, problems, raw_cell, typed_cell
 from pipeline.ingest.sources import EntityMap, Layout
 from pipeline.warehouse import frame, identifier, literal, value, write_frame
@@ -47,28 +47,48 @@ def land_file(con, profile: Profile, layout: Layout, reading: Reading, target, s
     con holds the variables file_id, observed_at and pseudonym_key. Raises UnreadableFile when the file cannot be read.
     """
     delimiter = layout.delimiter or header_of(first_text(profile))[0]
-    rows = read_rows(con, profile, delimiter, layout.quote, None if layout.header else layout.column_names, scratch)
-    return tuple(
-        _land_entity(con, rows, layout, load_contracts()[entity], mapping, reading, target)
-        for entity, mapping in layout.entities.items()
+    names = unique_names(header_of(first_text(profile), (delimiter,))[1]) if layout.header else layout.column_names
+    absent = {entity: _absent(load_contracts()[entity], mapping, names) for entity, mapping in layout.entities.items()}
+    keep = keep_raw
+    if len(layout.entities) == 1 and not any(absent.values()):
+        # typed straight from the file: the text itself is kept only where several entities need it
+        ((entity, mapping),) = layout.entities.items()
+        checked = _checked_sql(load_contracts()[entity], mapping, reading, set(names), "scratch.records")
+
+        def keep(con):
+            con.execute(checked)
+            return value(con, "select count(*) from scratch.checked")
+
+    rows = read_rows(
+        con, profile, delimiter, layout.quote, None if layout.header else layout.column_names, scratch, keep
     )
+    landings = []
+    for entity, mapping in layout.entities.items():
+        contract = load_contracts()[entity]
+        lines_read = rows.records + len(rows.refused)
+        if absent[entity]:
+            why = f"required column missing: {'; '.join(absent[entity])}; the file has {', '.join(rows.columns)}"
+            landings.append(Landing(entity, lines_read, 0, lines_read, 0, 0, failed=why))
+            continue
+        if keep is keep_raw:
+            con.execute(_checked_sql(contract, mapping, reading, set(names), "scratch.raw"))
+        landings.append(_land_entity(con, rows, layout, contract, mapping, lines_read, target))
+    return tuple(landings)
 
 
-def _land_entity(con, rows, layout, contract, mapping, reading, target):
-    records = value(con, "select count(*) from scratch.raw")
-    lines_read = records + len(rows.refused)
-    absent = [
+def _absent(contract, mapping, names):
+    """The required columns whose cells the file does not have."""
+    return [
         f"{name} (from {', '.join(gone)})"
         for name, field in mapping.columns.items()
-        if contract.columns[name].required and (gone := [cell for cell in field.columns() if cell not in rows.columns])
+        if contract.columns[name].required and (gone := [cell for cell in field.columns() if cell not in names])
     ]
-    if absent:
-        why = f"required column missing: {'; '.join(absent)}; the file has {', '.join(rows.columns)}"
-        return Landing(contract.entity, lines_read, 0, lines_read, 0, 0, failed=why)
+
+
+def _land_entity(con, rows, layout, contract, mapping, lines_read, target):
     optional = sorted({cell for field in mapping.columns.values() for cell in field.columns()} - set(rows.columns))
     notes = (*rows.notes, *([f"not in this file: {', '.join(optional)}"] if optional else []))
 
-    con.execute(_checked_sql(contract, layout, mapping, reading, set(rows.columns)))
     if mapping.fold:
         con.execute(_folded_sql(contract, mapping))
     _settle_repeated_keys(con, contract, mapping.fold)
@@ -105,14 +125,17 @@ def _land_entity(con, rows, layout, contract, mapping, reading, target):
     )
 
 
-def _checked_sql(contract: Contract, layout: Layout, mapping: EntityMap, reading: Reading, available):
+def _checked_sql(contract: Contract, mapping: EntityMap, reading: Reading, available: set[str], table: str) -> str:
     """scratch.checked: typed columns, `reject` and `emptied` (`column|rule;...` or ''), one row a record."""
     cells, typed, kept, rejecting, emptying = [], [], [], [], []
+    summed = {}
     for name, field in mapping.columns.items():
         column = contract.columns[name]
         cell, typed_name = identifier(f"cell_{name}"), identifier(f"typed_{name}")
         is_sum = bool(field.add or field.subtract)
-        cells.append(f"{raw_cell(field, column, reading, available)} as {cell}" if not is_sum else f"'sum' as {cell}")
+        cells.append(f"{raw_cell(field, column, available)} as {cell}" if not is_sum else f"'sum' as {cell}")
+        if is_sum:
+            summed |= dict.fromkeys(identifier(name) for name in field.columns())
         source_cell = f"raw_cells.{cell}"
         typed.append(f"{typed_cell(field, column, reading, source_cell)} as {typed_name}")
         broken = problems(column, cell, typed_name)
@@ -136,7 +159,7 @@ def _checked_sql(contract: Contract, layout: Layout, mapping: EntityMap, reading
     return f"""
         create or replace table scratch.checked as
         with raw_cells as (
-            select *, {", ".join(cells)} from scratch.raw
+            select good_record, {", ".join([*cells, *summed])} from {table}
         ),
 
         typed as (
@@ -166,7 +189,8 @@ def _problem_list(found):
     if not found:
         return "''"
     cases = ", ".join(f"case when {condition} then {literal(label)} end" for label, condition in found)
-    return f"concat_ws(';', {cases})"
+    # the text is made only for the few rows that need one
+    return f"case when {' or '.join(condition for _, condition in found)} then concat_ws(';', {cases}) else '' end"
 
 
 def _folded_sql(contract, mapping):

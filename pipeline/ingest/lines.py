@@ -1,10 +1,14 @@
 """Where the lines and records of a text file begin, found in its bytes: exact line numbers for the quarantine."""
 
+import csv
+import io
+import mmap
 from pathlib import Path
 
 import numpy as np
 
 CHUNK = 1 << 24
+MAX_RECORD_BYTES = 1 << 17
 
 
 class LineIndex:
@@ -54,13 +58,45 @@ class LineIndex:
 
     def texts(self, lines: np.ndarray) -> list[str]:
         """The text of physical lines (numbered from 1), without their line end."""
-        if len(lines) == 0:
+        return self._between(self.offsets[lines - 1], self.offsets[lines])
+
+    def unit_texts(self, lines: np.ndarray) -> list[str]:
+        """The whole text of the units that begin at physical lines, without their last line end."""
+        edges = np.append(self.offsets[self.unit_lines - 1], self.offsets[-1])
+        return self._between(self.offsets[lines - 1], edges[np.searchsorted(self.unit_lines, lines, side="right")])
+
+    def _between(self, begins, ends):
+        if len(begins) == 0:
             return []
-        data = np.memmap(self.path, np.uint8, "r")
-        return [
-            data[self.offsets[line - 1] : self.offsets[line]].tobytes().decode("utf-8", "replace").rstrip("\r\n")
-            for line in lines
-        ]
+        with self.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return [
+                data[begin:end].decode("utf-8", "replace").rstrip("\r\n")
+                for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)
+            ]
+
+    def unclosed(self, delimiter: str, quote: str, width: int) -> np.ndarray:
+        """The lines whose quote is not closed: an odd line that makes no record of width cells with the next odd one."""
+        odd = np.flatnonzero(self.is_odd) + 1
+        found, position = [], 0
+        while position < len(odd):
+            pair = odd[position : position + 2]
+            if len(pair) == 2 and self._is_record(pair, delimiter, quote, width):
+                position += 2
+            else:
+                found.append(pair[0])
+                position += 1
+        return np.array(found, np.int64)
+
+    def _is_record(self, pair, delimiter, quote, width):
+        begin, end = self.offsets[pair[:1] - 1], self.offsets[pair[1:]]
+        if end[0] - begin[0] > MAX_RECORD_BYTES:
+            return False
+        text = io.StringIO(self._between(begin, end)[0], newline="")
+        try:
+            records = list(csv.reader(text, delimiter=delimiter, quotechar=quote, strict=True))
+        except csv.Error:
+            return False
+        return len(records) == 1 and len(records[0]) == width
 
     def write_without(self, lines: np.ndarray, target: Path) -> None:
         """A copy of the file without some physical lines (numbered from 1, ascending)."""

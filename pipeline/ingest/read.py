@@ -38,13 +38,14 @@ class Profile:
 
 @dataclass(frozen=True)
 class Rows:
-    """A file read into the table scratch.raw (good_record, then the columns as text), and what was not read.
+    """What became of a file's lines once its records are read.
 
-    refused: frame (line, rule, text) of the lines that are no
+    records: how many. refused: frame (line, rule, text) of the lines that are no
     record. notes: what a person should know of how the file was read.
     """
 
     columns: tuple[str, ...]
+    records: int
     refused: pl.DataFrame
     notes: tuple[str, ...]
     index: Callable[[], LineIndex]
@@ -152,21 +153,34 @@ def first_text(profile: Profile) -> str:
         return file.read(1 << 16).decode(encoding, errors="replace").removeprefix("\ufeff")
 
 
-def read_rows(
-    con, profile: Profile, delimiter: str, quote: str, columns: tuple[str, ...] | None, scratch: Path
-) -> Rows:
-    """A delimited file -> the table scratch.raw and the lines that are no record.
+def keep_raw(con) -> int:
+    """The records of the view scratch.records as the table scratch.raw. Their count."""
+    con.execute("create or replace table scratch.raw as select * from scratch.records")
+    return value(con, "select count(*) from scratch.raw")
 
-    columns: names for a headerless file, else None. Every physical line is part of a record, refused, or blank: when
+
+def read_rows(
+    con,
+    profile: Profile,
+    delimiter: str,
+    quote: str,
+    columns: tuple[str, ...] | None,
+    scratch: Path,
+    keep: Callable = keep_raw,
+) -> Rows:
+    """A delimited file -> its records (good_record, then the columns as text), and the lines that are no record.
+
+    columns: names for a headerless file, else None. keep(con) reads the view scratch.records once, makes tables of it,
+    and returns how many records there were; it is called again if the file must be repaired. Every physical line is part of a record, refused, or blank: when
     that does not come out, the lines with an unclosed quote are set aside and the rest is read again; when it still
     does not, UnreadableFile is raised.
     """
     con.execute("create schema if not exists scratch")
-    names, refused, several = _fill_raw(con, profile, delimiter, quote, columns)
+    names, records, refused, several = _read_once(con, profile, delimiter, quote, columns, keep)
     index = cache(lambda: LineIndex(profile.path, "" if delimiter == "whitespace" else quote))
-    good_lines, refused_lines = _lines(con, profile, index, refused, columns is None)
+    good_lines, refused_lines = _lines(records, profile, index, refused, columns is None)
     if good_lines is not None and not several:
-        return _rows(names, refused, refused_lines, index, good_lines)
+        return _rows(names, records, refused, refused_lines, index, good_lines)
 
     set_aside = np.flatnonzero(index().is_odd) + 1
     if columns is None:
@@ -177,12 +191,12 @@ def read_rows(
     index().write_without(set_aside, repaired_path)
     repaired = replace(profile_file(repaired_path), newline=profile.newline)
     repaired_index = cache(lambda: LineIndex(repaired_path, quote))
-    names, refused, several = _fill_raw(con, repaired, delimiter, quote, columns)
-    good_lines, refused_lines = _lines(con, repaired, repaired_index, refused, columns is None)
+    names, records, refused, several = _read_once(con, repaired, delimiter, quote, columns, keep)
+    good_lines, refused_lines = _lines(records, repaired, repaired_index, refused, columns is None)
     if good_lines is None or several:
         raise UnreadableFile("its lines do not add up; state read.delimiter and read.quote in the layout")
     original = np.setdiff1d(np.arange(1, len(index().offsets)), set_aside, assume_unique=True)
-    rows = _rows(names, refused, refused_lines, repaired_index, good_lines)
+    rows = _rows(names, records, refused, refused_lines, repaired_index, good_lines)
     aside = pl.DataFrame({"line": set_aside, "rule": "unclosed_quote", "text": index().texts(set_aside)}, REFUSED)
     moved = rows.refused.with_columns(line=pl.Series(original[rows.refused["line"].to_numpy() - 1], dtype=pl.Int64))
     return replace(
@@ -197,8 +211,8 @@ def read_rows(
 REFUSED = {"line": pl.Int64, "rule": pl.String, "text": pl.String}
 
 
-def _fill_raw(con, profile, delimiter, quote, columns):
-    """scratch.raw, and (names, refused units as the reader counts them with their rule, whether one holds several lines)."""
+def _read_once(con, profile, delimiter, quote, columns, keep):
+    """(names, records, refused units as the reader counts them with their rule, whether one holds several lines)."""
     names = columns or tuple(unique_names(header_of(first_text(profile), (delimiter,))[1]))
     con.execute("drop table if exists reject_errors")
     con.execute("drop table if exists reject_scans")
@@ -213,8 +227,9 @@ def _fill_raw(con, profile, delimiter, quote, columns):
     else:
         cells, source = "*", _csv(profile, delimiter, quote, names, columns is None)
     con.execute(
-        f"create or replace table scratch.raw as select row_number() over () as good_record, {cells} from {source}"
+        f"create or replace view scratch.records as select row_number() over () as good_record, {cells} from {source}"
     )
+    records = keep(con)
     refused = frame(
         con,
         """
@@ -234,7 +249,7 @@ def _fill_raw(con, profile, delimiter, quote, columns):
             f" from scratch.scanned where len(cells) <> {len(names)} and cells <> [''] order by unit",
         )
         refused = pl.concat([refused, wrong]).sort("unit")
-    return tuple(names), refused, bool(refused["holds_several_lines"].any())
+    return tuple(names), records, refused, bool(refused["holds_several_lines"].any())
 
 
 def _csv(profile, delimiter, quote, columns, header):
@@ -246,9 +261,8 @@ def _csv(profile, delimiter, quote, columns, header):
     )
 
 
-def _lines(con, profile, index, refused, has_header):
+def _lines(records, profile, index, refused, has_header):
     """(a function giving the line of each good record, the lines of the refused), or (None, None) if they do not add up."""
-    records = value(con, "select count(*) from scratch.raw")
     refused_units = refused["unit"].to_numpy().astype(np.int64)
     if profile.line_count == records + len(refused) + has_header:
         unit_lines = np.arange(1, profile.line_count + 1)
@@ -268,10 +282,10 @@ def _lines(con, profile, index, refused, has_header):
     return cache(good_lines), unit_lines[refused_units - 1]
 
 
-def _rows(names, refused, refused_lines, index, good_lines):
+def _rows(names, records, refused, refused_lines, index, good_lines):
     texts = index().texts(refused_lines) if len(refused) else []
     frame = pl.DataFrame({"line": refused_lines, "rule": refused["rule"], "text": texts}, REFUSED)
-    return Rows(names, frame, (), index, good_lines)
+    return Rows(names, records, frame, (), index, good_lines)
 
 
 def unique_names(header):

@@ -1,5 +1,6 @@
 """A contract's types and rules as SQL over text cells: one definition for the quarantine and for the suites."""
 
+import re
 from dataclasses import dataclass
 
 from pipeline.ingest.contracts import Column
@@ -18,6 +19,7 @@ TIMESTAMP_FORMATS = (
     "%Y-%m-%d %H:%M:%S %z",
 )
 DATE_FORMATS = ("%Y-%m-%d", "%Y/%m/%d", "%Y%m%d")
+ABUTTING = re.compile(r"%-?[a-zA-Z]%")
 CURRENCY_SIGNS = {"CNY": "￥¥元", "JPY": "￥¥円", "USD": "$", "EUR": "€", "GBP": "£"}
 TRUE_WORDS = ("true", "yes", "y", "1", "是")
 FALSE_WORDS = ("false", "no", "n", "0", "否")
@@ -34,8 +36,14 @@ class Reading:
     phone_country_code: str
 
 
-def raw_cell(field: Field, column: Column, reading: Reading, available: set[str]) -> str:
-    """The text of a contract column, blanks as null; spaces around it go, except from free text."""
+def raw_cell(field: Field, column: Column, available: set[str]) -> str:
+    """The text of a contract column, blanks as null, words mapped. Spaces and tabs around it go, except from free text.
+
+    Of a sum it is the first part that is not blank: null only where all of them are. Of a sum that lacks a column: null.
+    """
+    if field.add or field.subtract:
+        parts = [_trimmed(identifier(name)) for name in field.columns()]
+        return f"coalesce({', '.join(parts)})" if available.issuperset(field.columns()) else "null::varchar"
     if field.from_record:
         return "getvariable('file_id') || ':' || good_record"
     if field.constant is not None:
@@ -43,35 +51,45 @@ def raw_cell(field: Field, column: Column, reading: Reading, available: set[str]
     if field.column is None or field.column not in available:
         return "null::varchar"
     cell = identifier(field.column)
-    return f"nullif({cell}, '')" if column.type == "text" else f"nullif(trim({cell}), '')"
+    if column.type == "text":
+        return f"nullif({cell}, '')"
+    text = _trimmed(cell)
+    if field.values:
+        words = " ".join(f"when {literal(word)} then {literal(meaning)}" for word, meaning in field.values.items())
+        text = f"case {text} {words} else {text} end"
+    if column.type == "phone":
+        return rf"regexp_replace({text}, '[\s().\-]', '', 'g')"
+    return f"lower({text})" if column.values else text
 
 
 def typed_cell(field: Field, column: Column, reading: Reading, cell: str) -> str:
-    """The typed value of a cell, null where the text is no value of the type."""
+    """The typed value of a cell, null where the text is no value of the type.
+
+    Decimals and amounts are rounded to four places; nothing else is altered. In a sum a blank part counts as 0, and one
+    that is no amount makes the whole null.
+    """
     if field.add or field.subtract:
-        parts = [(name, "+") for name in field.add] + [(name, "-") for name in field.subtract]
-        numbers = [(_money(f"nullif(trim({identifier(name)}), '')", reading), sign) for name, sign in parts]
-        return " ".join(f"{sign} coalesce({number}, 0)" for number, sign in numbers)
-    if field.values:
-        words = " ".join(f"when {literal(word)} then {literal(meaning)}" for word, meaning in field.values.items())
-        cell = f"case {cell} {words} else {cell} end"
+        parts = [(_trimmed(identifier(name)), "+") for name in field.add]
+        parts += [(_trimmed(identifier(name)), "-") for name in field.subtract]
+        terms = [f"{sign} case when {part} is null then 0 else {_money(part, reading)} end" for part, sign in parts]
+        return f"case when {cell} is not null then {' '.join(terms)} end"
     match column.type:
         case "category" if column.values:
             allowed = ", ".join(literal(value) for value in column.values)
-            return f"case when lower({cell}) in ({allowed}) then lower({cell}) end"
+            return f"case when {cell} in ({allowed}) then {cell} end"
         case "id" | "text" | "category":
             return cell
         case "currency":
             return f"case when upper({cell}) = {literal(reading.reporting_currency)} then upper({cell}) end"
         case "integer":
-            number = f"try_cast({cell} as decimal(18, 4))"
-            return f"case when {number} = trunc({number}) then {number}::bigint end"
+            whole = rf"regexp_matches({cell}, '^[+-]?\d+(\.0*)?$')"
+            return f"case when {whole} then try_cast(split_part({cell}, '.', 1) as bigint) end"
         case "decimal":
-            return f"try_cast({cell} as decimal(18, 4))"
+            return _number(cell)
         case "money":
             return _money(cell, reading)
         case "date":
-            return f"try_strptime({cell}, {_list(field.formats or DATE_FORMATS)})::date"
+            return f"({_moment(cell, field.formats or DATE_FORMATS)})::date"
         case "timestamp":
             return _timestamp(cell, field.formats or TIMESTAMP_FORMATS, reading.timezone)
         case "boolean":
@@ -113,6 +131,16 @@ def _list(texts):
     return "[" + ", ".join(literal(text) for text in texts) + "]"
 
 
+def _trimmed(cell):
+    """Spaces go; and the tabs that some exports put beside a long number so that a spreadsheet leaves it alone."""
+    return f"nullif(case when contains({cell}, chr(9)) then trim({cell}, chr(9) || ' ') else trim({cell}) end, '')"
+
+
+def _number(cell):
+    """Not with try_cast alone: it takes 1_000 for 1000."""
+    return f"case when not contains({cell}, '_') then try_cast({cell} as decimal(18, 4)) end"
+
+
 def _money(cell, reading):
     """Plain numbers first; then thousands separators and the sign of the file's own currency."""
     signs = CURRENCY_SIGNS.get(reading.currency, "")
@@ -123,10 +151,31 @@ def _money(cell, reading):
     )
     plain_shape = rf"^-?[{signs}]?\s*-?\d+(\.\d+)?\s*[{signs}]?$" if signs else shape
     return (
-        f"coalesce(try_cast({cell} as decimal(18, 4)),"
+        f"coalesce({_number(cell)},"
         f" case when regexp_matches({cell}, {literal(shape)}) or regexp_matches({cell}, {literal(plain_shape)})"
         f" then try_cast({bare} as decimal(18, 4)) end)"
     )
+
+
+def _moment(cell, formats):
+    """try_strptime, without what it guesses.
+
+    It takes the words infinity and epoch for 1900, the year of 26-01-05 for 26, and 2026115 by %Y%m%d for 5 November: a
+    format that begins with %Y needs a digit in third place, any other a year of four digits (with %y: a digit), and
+    where numbers abut the text must be what the format writes.
+    """
+    spaced = [form for form in formats if not ABUTTING.search(form)]
+    parsed = [f"try_strptime({cell}, {_list(spaced)})"] if spaced else []
+    for form in formats:
+        if form not in spaced:
+            moment = f"try_strptime({cell}, {literal(form)})"
+            parsed.append(f"case when strftime({moment}, {literal(form)}) = {cell} then {moment} end")
+    if all(form.startswith("%Y") for form in formats):
+        guard = f"substr({cell}, 3, 1) between '0' and '9'"
+    else:
+        digits = r"\d" if any("%y" in form for form in formats) else r"\d{4}"
+        guard = f"regexp_matches({cell}, '{digits}')"
+    return f"case when {guard} then {parsed[0] if len(parsed) == 1 else 'coalesce(' + ', '.join(parsed) + ')'} end"
 
 
 def _timestamp(cell, formats, timezone):
@@ -136,21 +185,20 @@ def _timestamp(cell, formats, timezone):
     local = [form for form in formats if form not in absolute and form not in zulu]
     parsed = []
     if local:
-        moment = f"try_strptime({cell}, {_list(local)})"
+        moment = _moment(cell, local)
         parsed.append(moment if timezone == "UTC" else f"timezone('UTC', timezone({literal(timezone)}, {moment}))")
     if zulu:
-        parsed.append(f"try_strptime({cell}, {_list(zulu)})")
-    parsed += [f"timezone('UTC', try_strptime({cell}, {literal(form)}))" for form in absolute]
+        parsed.append(_moment(cell, zulu))
+    parsed += [f"timezone('UTC', {_moment(cell, [form])})" for form in absolute]
     return f"coalesce({', '.join(parsed)})" if len(parsed) > 1 else parsed[0]
 
 
 def _phone(cell, country_code):
     """E.164: an international number as it stands, a national one with the country code of the settings."""
-    digits = rf"regexp_replace({cell}, '[\s().\-]', '', 'g')"
     return (
-        rf"case when not regexp_matches({digits}, '^(\+|00)?\d{{6,15}}$') then null"
-        f" when starts_with({digits}, '+') then {digits}"
-        f" when starts_with({digits}, '00') then '+' || substr({digits}, 3)"
-        f" when starts_with({digits}, '{country_code}') and length({digits}) > 11 then '+' || {digits}"
-        f" else '+{country_code}' || ltrim({digits}, '0') end"
+        rf"case when not regexp_matches({cell}, '^(\+|00)?\d{{6,15}}$') then null"
+        f" when starts_with({cell}, '+') then {cell}"
+        f" when starts_with({cell}, '00') then '+' || substr({cell}, 3)"
+        f" when starts_with({cell}, '{country_code}') and length({cell}) > 11 then '+' || {cell}"
+        f" else '+{country_code}' || ltrim({cell}, '0') end"
     )

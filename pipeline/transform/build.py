@@ -57,11 +57,12 @@ def build_contacts(con) -> None:
 
 
 def build_facts(
-    con, as_of: date, timezone: str, training_cut_offs: list[date], report: Callable[[str, int], None]
+    con, as_of: date, timezone: str, training_cut_offs: list[date], training_customers: int, report: Callable[[str, int], None]
 ) -> None:
     """marts.customer_facts as of tonight, and the same SQL's temporary training_facts as of each training cut-off.
 
     One cut-off at a time, so that memory holds one night's facts; tonight comes last and leaves its parts for outcomes.
+    Tonight holds everybody; a training cut-off at most training_customers, drawn by the hash of their id.
     """
     con.execute("create schema if not exists marts")
     final = (FOLDER / "marts" / "customer_facts.sql").read_text(encoding="utf-8")
@@ -69,6 +70,8 @@ def build_facts(
     for cut_off in [*sorted(training_cut_offs), as_of]:
         con.execute("create or replace temp table cut_offs (as_of date, as_of_utc timestamp)")
         con.execute("insert into cut_offs values (?, ?)", (cut_off, start_of_day_utc(cut_off, timezone)))
+        drawn = "" if cut_off == as_of else f"order by md5(customer_id) limit {int(training_customers)}"
+        con.execute(f"create or replace temp table cohort as select customer_id from core.customers {drawn}")
         for path in in_order(FOLDER / "facts"):
             con.execute(f"create or replace temp table {path.stem} as {path.read_text(encoding='utf-8')}")
         if cut_off == as_of:

@@ -44,6 +44,9 @@ attributes as (
 
     from versions
 
+    semi join cohort
+        on versions.customer_id = cohort.customer_id
+
     group by customer_id, as_of
 
 ),
@@ -69,6 +72,8 @@ final as (
         coalesce(attributes.customer_id, referrals.customer_id) as customer_id,
         coalesce(attributes.as_of, referrals.as_of) as as_of,
         attributes.* exclude (customer_id, as_of),
+        year(attributes.as_of) - attributes.birth_year
+        - coalesce(month(attributes.as_of) < attributes.birth_month, false)::integer as age_years,
         coalesce(referrals.referral_count, 0) as referral_count
 
     from attributes

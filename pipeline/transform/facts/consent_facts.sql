@@ -23,7 +23,8 @@ with consents as (
             cut_offs.as_of_utc - interval 1 microsecond
         ) < cut_offs.as_of_utc
 
-    where consents.customer_id is not null
+    semi join cohort
+        on consents.customer_id = cohort.customer_id
 
 ),
 

@@ -18,7 +18,8 @@ with feedback as (
     inner join cut_offs
         on feedback.created_at < cut_offs.as_of_utc
 
-    where feedback.customer_id is not null
+    semi join cohort
+        on feedback.customer_id = cohort.customer_id
 
 )
 

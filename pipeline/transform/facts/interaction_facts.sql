@@ -1,5 +1,5 @@
 -- One row per customer with a contact before as_of. Key: (customer_id, as_of).
--- A response is an inbound contact, or an opened, clicked or redeemed message of ours.
+-- A response is a message of ours that was opened, clicked, answered or redeemed.
 with interactions as (
 
     select
@@ -17,7 +17,8 @@ with interactions as (
     inner join cut_offs
         on interactions.occurred_at < cut_offs.as_of_utc
 
-    where interactions.customer_id is not null
+    semi join cohort
+        on interactions.customer_id = cohort.customer_id
 
 ),
 
@@ -30,7 +31,7 @@ interactions_summed_to_customer as (
         count(*) filter (where is_recent) as interaction_count_90d,
         count(*) filter (where is_recent and direction = 'inbound') as inbound_count_90d,
         count(*) filter (where is_recent and direction = 'outbound') as outbound_count_90d,
-        count(*) filter (where is_recent and (is_response or direction = 'inbound')) as response_count_90d,
+        count(*) filter (where is_recent and is_response) as response_count_90d,
         max(occurred_at) as last_interaction_at,
         count(distinct campaign_id) as campaign_count
 
@@ -67,7 +68,7 @@ channels_ranked as (
 
 select
     interactions.*,
-    interactions.response_count_90d / nullif(interactions.interaction_count_90d, 0) as response_share_90d,
+    least(interactions.response_count_90d / nullif(interactions.outbound_count_90d, 0), 1) as response_share_90d,
     channels.top_interaction_channel
 
 from interactions_summed_to_customer as interactions

@@ -29,11 +29,12 @@ order_items as (
     inner join cut_offs
         on order_items.ordered_at < cut_offs.as_of_utc
 
+    semi join cohort
+        on order_items.customer_id = cohort.customer_id
+
     anti join orders_not_counted
         on order_items.source = orders_not_counted.source
         and order_items.order_id = orders_not_counted.order_id
-
-    where order_items.customer_id is not null
 
 ),
 

@@ -18,7 +18,8 @@ with orders_summed_to_day as (
         count(*) filter (where is_in_instalments) as instalment_order_count,
         count(*) filter (where refund_amount > 0) as refunded_order_count,
         count(*) filter (where ordered_hour >= 22 or ordered_hour < 6) as night_order_count,
-        count(*) filter (where sales_channel <> 'store') as online_order_count
+        count(sales_channel) as channel_order_count,
+        count(*) filter (where sales_channel not in ('store', 'phone')) as online_order_count
 
     from orders_known
 
@@ -58,7 +59,7 @@ days_summed_to_customer as (
         sum(refunded_order_count) / sum(order_count) as refunded_order_share,
         coalesce(sum(order_count) filter (where isodow(ordered_on) >= 6), 0) / sum(order_count) as weekend_order_share,
         sum(night_order_count) / sum(order_count) as night_order_share,
-        sum(online_order_count) / sum(order_count) as online_order_share
+        sum(online_order_count) / nullif(sum(channel_order_count), 0) as online_order_share
 
     from orders_summed_to_day
 

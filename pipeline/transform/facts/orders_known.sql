@@ -46,7 +46,9 @@ orders_as_known as (
         coalesce(order_versions.instalments, 0) > 1 as is_in_instalments,
         order_versions.coupon is not null as has_coupon,
         order_versions.net_amount,
-        coalesce(order_versions.gross, order_versions.net_amount) as gross_amount,
+        coalesce(
+            order_versions.gross, order_versions.net_amount + coalesce(order_versions.discount, 0)
+        ) as gross_amount,
         coalesce(order_versions.discount, 0) as discount_amount,
         hour(timezone(night.business_timezone, timezone('UTC', order_versions.ordered_at))) as ordered_hour,
         coalesce(order_versions.cancelled_at < cut_offs.as_of_utc, false) as is_cancelled,
@@ -59,6 +61,9 @@ orders_as_known as (
 
     from order_versions
 
+    semi join cohort
+        on order_versions.customer_id = cohort.customer_id
+
     cross join night
 
     -- the version that held then: a first version extends backwards, a later one begins when it became known
@@ -70,8 +75,6 @@ orders_as_known as (
     left join refunds_summed_to_order as refunds
         on order_versions.source = refunds.source
         and order_versions.order_id = refunds.order_id
-
-    where order_versions.customer_id is not null
 
 ),
 

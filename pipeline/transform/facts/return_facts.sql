@@ -10,6 +10,7 @@ from core.returns as returns
 inner join cut_offs
     on returns.requested_at < cut_offs.as_of_utc
 
-where returns.customer_id is not null
+semi join cohort
+    on returns.customer_id = cohort.customer_id
 
 group by returns.customer_id, cut_offs.as_of

@@ -9,7 +9,10 @@ with tickets as (
         tickets.opened_at,
         tickets.opened_at >= cut_offs.as_of_utc - interval 90 day as is_recent,
         case when tickets.first_reply_at < cut_offs.as_of_utc then tickets.first_reply_at end as first_reply_at,
-        case when tickets.solved_at < cut_offs.as_of_utc then tickets.solved_at end as solved_at,
+        case
+            when tickets.solved_at < cut_offs.as_of_utc then tickets.solved_at
+            when tickets.status in ('solved', 'closed') and tickets.known_at < cut_offs.as_of_utc then tickets.known_at
+        end as solved_at,
         case when coalesce(tickets.solved_at, tickets.known_at) < cut_offs.as_of_utc then tickets.csat end as csat
 
     from core.tickets as tickets
@@ -17,7 +20,8 @@ with tickets as (
     inner join cut_offs
         on tickets.opened_at < cut_offs.as_of_utc
 
-    where tickets.customer_id is not null
+    semi join cohort
+        on tickets.customer_id = cohort.customer_id
 
 )
 

@@ -11,6 +11,7 @@ from core.subscriptions as subscriptions
 inner join cut_offs
     on subscriptions.started_at < cut_offs.as_of_utc
 
-where subscriptions.customer_id is not null
+semi join cohort
+    on subscriptions.customer_id = cohort.customer_id
 
 group by subscriptions.customer_id, cut_offs.as_of

@@ -12,6 +12,9 @@ with customers_known as (
     inner join cut_offs
         on coalesce(sources.first_evidence_at < cut_offs.as_of_utc, true)
 
+    semi join cohort
+        on sources.customer_id = cohort.customer_id
+
     group by sources.customer_id, cut_offs.as_of
 
 ),
@@ -103,16 +106,15 @@ final as (
         attributes.gender,
         attributes.birth_year,
         attributes.birth_month,
-        year(customers.as_of) - attributes.birth_year - (month(customers.as_of) < attributes.birth_month)::integer
-            as age_years,
+        attributes.age_years,
         case
-            when attributes.birth_year is null then attributes.stated_age_band
-            when year(customers.as_of) - attributes.birth_year < 18 then '<18'
-            when year(customers.as_of) - attributes.birth_year < 25 then '18-24'
-            when year(customers.as_of) - attributes.birth_year < 35 then '25-34'
-            when year(customers.as_of) - attributes.birth_year < 45 then '35-44'
-            when year(customers.as_of) - attributes.birth_year < 55 then '45-54'
-            when year(customers.as_of) - attributes.birth_year < 65 then '55-64'
+            when attributes.age_years is null then attributes.stated_age_band
+            when attributes.age_years < 18 then '<18'
+            when attributes.age_years < 25 then '18-24'
+            when attributes.age_years < 35 then '25-34'
+            when attributes.age_years < 45 then '35-44'
+            when attributes.age_years < 55 then '45-54'
+            when attributes.age_years < 65 then '55-64'
             else '65+'
         end as age_band,
         attributes.occupation,

@@ -1,0 +1,50 @@
+"""Tags as files that people open: CSV and workbook a row a customer, Parquet a row a tag."""
+
+from pathlib import Path
+
+from pipeline.reports.wide import make_wide_table, quote_text
+from pipeline.reports.workbook import write_workbook
+
+BYTE_ORDER_MARK = "\ufeff"
+
+
+def write_exports(con, out_dir, language, workbook_max_customers):
+    """Write customer_tags.csv, customer_tags.parquet and customer_tags.xlsx into out_dir, made where missing.
+
+    con: DuckDB connection to a warehouse (read-only will do) with marts, scores and tags. language: 'zh' or 'en'.
+    workbook_max_customers: the workbook holds at most so many, those with the highest net spend, and says so.
+    Returns {file name: data rows}. Rows are sorted by customer_id (Parquet: as stored, by tag).
+    """
+    out_dir = Path(out_dir)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    write_csv(con, make_wide_table(con, language).query, out_dir / "customer_tags.csv")
+    con.execute(
+        f"copy (from tags.customer_tags) to {quote_text(out_dir / 'customer_tags.parquet')} (format parquet, compression zstd, compression_level 1)"
+    )
+    customers, tagged = con.execute(
+        "select (select count(*) from marts.customer_facts), (select count(tag) from tags.customer_tags)"
+    ).fetchone()
+    in_workbook = write_workbook(con, out_dir / "customer_tags.xlsx", language, workbook_max_customers)
+    return {"customer_tags.csv": customers, "customer_tags.parquet": tagged, "customer_tags.xlsx": in_workbook}
+
+
+def write_csv(con, query, path):
+    """COPY a query to a CSV that spreadsheets read as UTF-8: the byte order mark rides on the first heading.
+
+    The first heading must need no quoting, or the mark would stand inside the quotes.
+    """
+    first, *_ = [column[0] for column in con.execute(f"select * from ({query}) limit 0").description]
+    if any(character in first for character in ',"\n\r') or first != first.strip():
+        raise ValueError(f"{Path(path).name}: first heading {first!r} would be quoted; take out commas, quotes and line ends")
+    marked = quote_identifier(BYTE_ORDER_MARK + first)
+    con.execute(
+        f"""
+        copy (select {quote_identifier(first)} as {marked}, * exclude ({quote_identifier(first)}) from ({query}))
+        to {quote_text(path)} (format csv, header true)
+        """
+    )
+
+
+def quote_identifier(name):
+    """A Python string as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,470 @@
+"""Every number of the report page, as small plain dicts and lists. Aggregates only: no row here is a customer.
+
+Each function takes a DuckDB connection and returns None, or an empty list, where its tables are missing or empty: the page
+then says so in a sentence.
+"""
+
+from pipeline.reports.wide import quote_text
+
+# numbers by which a segment is described: column of marts.customer_facts, then its names
+TRAITS = (
+    ("order_count", "orders", "订单数"),
+    ("net_spend_amount", "net spend", "净消费"),
+    ("avg_order_amount", "average order", "客单价"),
+    ("recency_days", "days since last order", "距上次购买天数"),
+    ("discount_share", "discount share", "优惠占比"),
+    ("night_order_share", "night orders", "夜间订单占比"),
+    ("weekend_order_share", "weekend orders", "周末订单占比"),
+    ("online_order_share", "online orders", "线上订单占比"),
+    ("return_share", "returns", "退货占比"),
+    ("category_count", "categories bought", "购买品类数"),
+    ("ticket_count", "service cases", "服务工单数"),
+    ("response_share_90d", "answers to messages", "触达响应率"),
+)
+# a column that is empty for everyone tells that no source delivers its entity
+ENTITY_COLUMNS = (
+    ("item_count", "order lines", "订单明细"),
+    ("return_count", "returns", "退货"),
+    ("ticket_count", "service tickets", "服务工单"),
+    ("interaction_count", "interactions", "客户互动"),
+    ("feedback_count", "feedback", "评价与调研"),
+    ("active_subscription_count", "subscriptions", "订阅"),
+    ("loyalty_tier", "loyalty membership", "会员等级"),
+)
+
+
+def has_rows(con, table, where="true"):
+    """Whether schema.table exists and holds a row."""
+    schema, name = table.split(".")
+    found = con.execute(
+        "select count(*) from duckdb_tables() where database_name = current_database() and schema_name = ? and table_name = ?",
+        [schema, name],
+    ).fetchone()[0]
+    return bool(found) and con.execute(f"select 1 from {table} where {where} limit 1").fetchone() is not None
+
+
+def fetch_dicts(con, query):
+    """Rows of a query as dicts."""
+    result = con.execute(query)
+    names = [column[0] for column in result.description]
+    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
+def read_headline(con, database=None):
+    """Key figures of the night in one dict; with database, those of an attached earlier warehouse. None without customers."""
+    prefix = f"{database}." if database else ""
+    figures = fetch_dicts(
+        con,
+        f"""
+        select
+            max(as_of) as as_of,
+            count(*) as customer_count,
+            count(*) filter (order_count > 0) as buyer_count,
+            count(*) filter (recency_days <= 90) as active_count,
+            count(*) filter (first_seen_on >= as_of - 30) as new_count,
+            sum(net_spend_365d_amount)::double as spend_365d,
+            sum(net_spend_amount)::double / nullif(sum(order_count), 0) as spend_per_order,
+            count(*) filter (order_day_count >= 2) / nullif(count(*) filter (order_day_count >= 1), 0) as repeat_share,
+            count(*) filter (is_marketing_allowed) as reachable_count
+        from {prefix}marts.customer_facts
+        """,
+    )[0]
+    if not figures["customer_count"]:
+        return None
+    expected, at_risk = con.execute(
+        f"""
+        select (select sum(clv_365d_amount) from {prefix}scores.clv),
+            (select count(*) from {prefix}scores.churn where churn_band = 'high')
+        """
+    ).fetchone()
+    scored = con.execute(f"select count(*) from {prefix}scores.churn").fetchone()[0]
+    return figures | {
+        "expected_365d": expected,
+        "high_risk_count": at_risk if scored else None,
+        "high_risk_share": at_risk / scored if scored else None,
+    }
+
+
+def read_changes(con, as_of):
+    """Tag intervals that began or ended tonight: {'is_first', 'opened', 'ended', 'movers', 'flows'}; None without tags."""
+    if not has_rows(con, "tags.tag_history"):
+        return None
+    night = f"date '{as_of}'"
+    opened, ended, earlier = con.execute(
+        f"""
+        select count(*) filter (valid_from = {night}), count(*) filter (valid_to = {night}),
+            count(*) filter (valid_from < {night})
+        from tags.tag_history
+        """
+    ).fetchone()
+    if not earlier:
+        return {"is_first": True, "opened": opened, "ended": ended, "movers": [], "flows": []}
+    movers = fetch_dicts(
+        con,
+        f"""
+        with moved as (
+
+            select
+                tag,
+                value,
+                count(*) filter (valid_from = {night}) as gained,
+                count(*) filter (valid_to = {night}) as lost
+
+            from tags.tag_history
+            where valid_from = {night} or valid_to = {night}
+            group by tag, value
+
+        )
+
+        select
+            catalogue.name as tag_name,
+            catalogue.name_zh as tag_name_zh,
+            coalesce(catalogue_values.name, moved.value) as value_name,
+            coalesce(catalogue_values.name_zh, moved.value) as value_name_zh,
+            moved.gained,
+            moved.lost,
+            moved.gained - moved.lost as net
+
+        from moved
+
+        inner join tags.catalogue as catalogue
+            on moved.tag = catalogue.tag
+
+        left join tags.catalogue_values as catalogue_values
+            on moved.tag = catalogue_values.tag
+            and moved.value = catalogue_values.value
+
+        where not catalogue.is_open_valued or catalogue.tag in ('value_class', 'rfm_segment', 'behaviour_segment')
+        order by moved.gained + moved.lost desc, moved.tag, moved.value
+        limit 12
+        """,
+    )
+    flows = fetch_dicts(
+        con,
+        f"""
+        with went as (
+
+            select customer_id, value as was from tags.tag_history where tag = 'value_class' and valid_to = {night}
+
+        ),
+
+        came as (
+
+            select customer_id, value as became from tags.tag_history where tag = 'value_class' and valid_from = {night}
+
+        ),
+
+        named as (
+
+            select value, name, name_zh from tags.catalogue_values where tag = 'value_class'
+
+        )
+
+        select
+            coalesce(left_class.name, went.was) as was,
+            coalesce(left_class.name_zh, went.was) as was_zh,
+            coalesce(new_class.name, came.became) as became,
+            coalesce(new_class.name_zh, came.became) as became_zh,
+            count(*) as customer_count
+
+        from went
+
+        full join came
+            on went.customer_id = came.customer_id
+
+        left join named as left_class
+            on went.was = left_class.value
+
+        left join named as new_class
+            on came.became = new_class.value
+
+        group by went.was, came.became, left_class.name, left_class.name_zh, new_class.name, new_class.name_zh
+        order by customer_count desc, went.was nulls first, came.became nulls first
+        limit 10
+        """,
+    )
+    return {"is_first": False, "opened": opened, "ended": ended, "movers": movers, "flows": flows}
+
+
+def read_rfm(con):
+    """The R x F map and the segments: {'cells': {(r, f): {...}}, 'segments': [...]}; None without RFM scores."""
+    if not has_rows(con, "scores.rfm"):
+        return None
+    cells = fetch_dicts(
+        con,
+        """
+        with counted as (
+
+            select r_score, f_score, rfm_segment, rfm_segment_zh, count(*) as customer_count, sum(monetary)::double as spend
+            from scores.rfm
+            group by r_score, f_score, rfm_segment, rfm_segment_zh
+
+        )
+
+        select
+            r_score,
+            f_score,
+            sum(customer_count)::bigint as customer_count,
+            sum(spend) as spend,
+            arg_max(rfm_segment, customer_count order by rfm_segment) as segment,
+            arg_max(rfm_segment_zh, customer_count order by rfm_segment) as segment_zh
+
+        from counted
+        group by r_score, f_score
+        """,
+    )
+    segments = fetch_dicts(
+        con,
+        """
+        select
+            rfm_segment as name,
+            rfm_segment_zh as name_zh,
+            count(*) as customer_count,
+            count(*) / sum(count(*)) over () as customer_share,
+            sum(monetary)::double as spend,
+            sum(monetary)::double / nullif(sum(sum(monetary)) over (), 0)::double as spend_share,
+            avg(recency_days) as recency_days,
+            avg(frequency) as purchase_days
+        from scores.rfm
+        group by rfm_segment, rfm_segment_zh
+        order by spend desc, name
+        """,
+    )
+    return {"cells": {(cell["r_score"], cell["f_score"]): cell for cell in cells}, "segments": segments}
+
+
+def read_segments(con):
+    """Behaviour segments with size, averages and the three traits furthest from the average customer clustered."""
+    if not has_rows(con, "scores.segments"):
+        return []
+    averages = ", ".join(f"avg({column})::double as {column}" for column, _, _ in TRAITS)
+    rows = fetch_dicts(
+        con,
+        f"""
+        select
+            segments.segment_name as name,
+            segments.segment_name_zh as name_zh,
+            count(*) as customer_count,
+            avg(clv.clv_365d_amount) as expected_365d,
+            avg(churn.churn_probability) as churn_probability,
+            grouping(segments.segment_name) as is_total,
+            {averages}
+
+        from scores.segments as segments
+
+        inner join marts.customer_facts as facts
+            on segments.customer_id = facts.customer_id
+
+        left join scores.clv as clv
+            on segments.customer_id = clv.customer_id
+
+        left join scores.churn as churn
+            on segments.customer_id = churn.customer_id
+
+        group by grouping sets ((segments.segment_name, segments.segment_name_zh), ())
+        order by customer_count desc, name
+        """,
+    )
+    total = next((row for row in rows if row["is_total"]), None)
+    segments = [row for row in rows if not row["is_total"]]
+    for row in segments:
+        row["customer_share"] = row["customer_count"] / total["customer_count"]
+        row["traits"] = _find_unusual(row, total)
+    return segments
+
+
+def _find_unusual(row, total):
+    """The three traits with the largest ratio to the average, either way; within 20 % nothing is unusual."""
+    ratios = []
+    for column, name, name_zh in TRAITS:
+        if row[column] is not None and total[column]:
+            ratio = row[column] / total[column]
+            ratios.append((max(ratio, 1 / max(ratio, 0.01)), {"name": name, "name_zh": name_zh, "ratio": ratio}))
+    ratios.sort(key=lambda pair: -pair[0])
+    return [trait for distance, trait in ratios[:3] if distance >= 1.2]
+
+
+def read_value(con):
+    """Expected value by tenths of buyers, and its histogram; None without CLV."""
+    if not has_rows(con, "scores.clv"):
+        return None
+    tenths = fetch_dicts(
+        con,
+        """
+        with ranked as (
+
+            select *, ntile(10) over (order by clv_365d_amount desc, customer_id) as tenth
+            from scores.clv
+
+        )
+
+        select
+            tenth,
+            count(*) as customer_count,
+            avg(clv_365d_amount) as average,
+            avg(clv_365d_low) as low,
+            avg(clv_365d_high) as high,
+            avg(p_alive) as p_alive,
+            sum(clv_365d_amount) / nullif(sum(sum(clv_365d_amount)) over (), 0) as value_share
+
+        from ranked
+        group by tenth
+        order by tenth
+        """,
+    )
+    top = con.execute("select quantile_cont(clv_365d_amount, 0.98) from scores.clv").fetchone()[0] or 0
+    step = round_step(top / 16)
+    bars = con.execute(
+        f"""
+        select least(floor(clv_365d_amount / {step}), 16)::integer as bar, count(*)
+        from scores.clv where clv_365d_amount is not null group by bar order by bar
+        """
+    ).fetchall()
+    return {"tenths": tenths, "step": step, "bars": [dict(bars).get(bar, 0) for bar in range(17)]}
+
+
+def round_step(width):
+    """A readable bar width, at least as wide: 1, 2 or 5 times a power of ten."""
+    if width <= 0:
+        return 1.0
+    power = 10.0 ** int(f"{width:e}".split("e")[1])
+    return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= width * 0.999999)
+
+
+def read_churn(con):
+    """Churn bands with the value at stake, and the most named reasons of the high band; None without scores."""
+    if not has_rows(con, "scores.churn"):
+        return None
+    bands = fetch_dicts(
+        con,
+        """
+        select
+            churn.churn_band as band,
+            count(*) as customer_count,
+            count(*) / sum(count(*)) over () as customer_share,
+            avg(churn.churn_probability) as churn_probability,
+            sum(clv.clv_365d_amount) as expected_365d,
+            sum(facts.net_spend_365d_amount)::double as spend_365d
+
+        from scores.churn as churn
+
+        left join scores.clv as clv
+            on churn.customer_id = clv.customer_id
+
+        left join marts.customer_facts as facts
+            on churn.customer_id = facts.customer_id
+
+        group by churn.churn_band
+        order by churn_probability desc
+        """,
+    )
+    reasons = fetch_dicts(
+        con,
+        """
+        with reasons as (
+
+            select reason_1 as name, reason_1_zh as name_zh from scores.churn where churn_band = 'high'
+            union all
+            select reason_2, reason_2_zh from scores.churn where churn_band = 'high'
+            union all
+            select reason_3, reason_3_zh from scores.churn where churn_band = 'high'
+
+        )
+
+        select
+            name,
+            name_zh,
+            count(*) as customer_count,
+            count(*) / nullif((select count(*) from scores.churn where churn_band = 'high'), 0) as customer_share
+
+        from reasons
+        where name is not null
+        group by name, name_zh
+        order by customer_count desc, name
+        limit 8
+        """,
+    )
+    return {"bands": bands, "reasons": reasons}
+
+
+def read_quality(con, as_of, run_id=None):
+    """Rows accounted for, files with something to say, checks, models and absent entities. Parts may be empty lists."""
+    of_night = f"run_id = {quote_text(run_id)}" if run_id else f"as_of = date '{as_of}'"
+    quality = {"rows": [], "files": [], "models": [], "backtests": [], "absent": [], "checks": None}
+    if has_rows(con, "ops.reconciliation", of_night):
+        quality["rows"] = fetch_dicts(
+            con,
+            f"""
+            select
+                file_name,
+                entity,
+                sum(lines_read)::bigint as lines_read,
+                sum(landed)::bigint as landed,
+                sum(rejected)::bigint as rejected,
+                sum(duplicates)::bigint as duplicates
+            from ops.reconciliation
+            where {of_night}
+            group by file_name, entity
+            order by file_name, entity
+            """,
+        )
+    if has_rows(con, "ops.files"):
+        of_run = of_night if run_id else "true"
+        quality["files"] = fetch_dicts(
+            con,
+            f"""
+            select distinct file_name, status, message
+            from ops.files where {of_run} and message is not null and message <> '' order by all limit 30
+            """,
+        )
+    quality["checks"] = read_check_counts(con, of_night)
+    if has_rows(con, "ops.model_runs", f"as_of = date '{as_of}'"):
+        quality["models"] = fetch_dicts(
+            con,
+            f"""
+            select model, version, status, message, row_count
+            from ops.model_runs where as_of = date '{as_of}' order by model, version
+            """,
+        )
+    if has_rows(con, "ops.backtests", f"as_of = date '{as_of}'"):
+        quality["backtests"] = fetch_dicts(
+            con,
+            f"""
+            select model, cut_off, horizon_days, metric, value, baseline, baseline_value, row_count
+            from ops.backtests where as_of = date '{as_of}' order by model, metric, cut_off limit 30
+            """,
+        )
+    counted = ", ".join(f"count({column})" for column, _, _ in ENTITY_COLUMNS)
+    counts = con.execute(f"select {counted} from marts.customer_facts").fetchone()
+    quality["absent"] = [
+        {"name": name, "name_zh": name_zh}
+        for count, (_, name, name_zh) in zip(counts, ENTITY_COLUMNS, strict=True)
+        if not count
+    ]
+    return quality
+
+
+def read_check_counts(con, where):
+    """{'passed', 'failed', 'worst': [...]} of ops.checks; None when none ran."""
+    if not has_rows(con, "ops.checks", where):
+        return None
+    passed, failed = con.execute(
+        f"select count(*) filter (success), count(*) filter (not coalesce(success, false)) from ops.checks where {where}"
+    ).fetchone()
+    return {"passed": passed, "failed": failed, "worst": read_checks(con, f"({where}) and success is not true", limit=12)}
+
+
+def read_checks(con, where="true", limit=2000):
+    """Check results, failures first."""
+    if not has_rows(con, "ops.checks", where):
+        return []
+    return fetch_dicts(
+        con,
+        f"""
+        select as_of, entity, column_name, rule, success, element_count, unexpected_count, unexpected_share, message
+        from ops.checks
+        where {where}
+        order by coalesce(success, false), entity, column_name nulls first, rule
+        limit {limit}
+        """,
+    )
