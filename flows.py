@@ -30,10 +30,6 @@ from zoneinfo import ZoneInfo
 
 import duckdb
 import polars as pl
-from pipeline.ingest.suites import check_entities
-from pipeline.reports.audience_files import write_audiences
-from pipeline.reports.exports import write_exports
-from pipeline.reports.page import write_checks_page, write_page
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
@@ -52,6 +48,7 @@ from pipeline.ingest.intake import (
     take_in,
 )
 from pipeline.ingest.sources import load_layouts
+from pipeline.ingest.suites import check_entities
 from pipeline.ledger import Ledger
 from pipeline.meanings import comment_all
 from pipeline.models.churn import run_churn
@@ -59,6 +56,9 @@ from pipeline.models.clv import run_clv
 from pipeline.models.records import BACKTEST_SCHEMA, MODEL_RUN_SCHEMA
 from pipeline.models.rfm import run_rfm
 from pipeline.models.segments import run_segments
+from pipeline.reports.audience_files import write_audiences
+from pipeline.reports.exports import write_exports
+from pipeline.reports.page import write_checks_page, write_page
 from pipeline.settings import SettingsError, read_settings
 from pipeline.tags.audiences import AUDIENCE_FOLDER, load_audiences
 from pipeline.tags.build import build_tags
@@ -108,7 +108,7 @@ class Night:
         self.scratch.mkdir(parents=True)
         self.con = connect(settings, self.scratch)
         self.landings, self.warnings, self.steps = [], [], []
-        self.previous = None
+        self.previous, self.is_previous_earlier = None, False
 
     def step(self, title, work):
         """Run one step as a Prefect task: its rows and seconds on screen, in the summary and on Prefect's page."""
@@ -216,6 +216,7 @@ def open_warehouse(night):
     if state:
         attach(con, state, "previous")
         night.previous = "previous"
+        night.is_previous_earlier = value(con, "select max(as_of) from previous.ops.night") < night.as_of
 
 
 def identity(night, report):
@@ -263,7 +264,7 @@ def checks(night, report):
     """The contracts as Great Expectations suites, over what landed."""
     delivered = sorted({landing["entity"] for landing in night.landings})
     before = None
-    if night.previous:
+    if night.is_previous_earlier:
         rows = night.con.execute(
             "select entity, sum(record_count) from previous.ops.reconciliation group by entity"
         ).fetchall()
@@ -382,7 +383,7 @@ def write_out(night, report):
     }
     pages = night.scratch / "reports"
     pages.mkdir()
-    write_page(con, pages / "index.html", settings.language, night.previous, summary)
+    write_page(con, pages / "index.html", settings.language, night.previous if night.is_previous_earlier else None, summary)
     write_checks_page(con, pages / "checks.html", settings.language, night.run_id)
     return sum(rows.values())
 

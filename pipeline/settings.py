@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -77,6 +78,10 @@ def read_settings(data_dir: Path, environment: Mapping[str, str] = os.environ) -
             near = difflib.get_close_matches(name, known, n=1)
             hint = f'did you mean "{near[0]}"?' if near else f"known settings: {', '.join(sorted(known))}"
             raise SettingsError(f'{path.name}: unknown setting "{name}"; {hint}')
+    for variable in environment:
+        name = variable.removeprefix(ENVIRONMENT_PREFIX)
+        if name != variable and name.lower() not in known:
+            raise SettingsError(f"environment: unknown setting {variable}; known settings: {', '.join(sorted(known))}")
     for name, kind in known.items():
         text = environment.get(ENVIRONMENT_PREFIX + name.upper())
         if text is not None:
@@ -112,6 +117,8 @@ def _check(settings):
         raise SettingsError(f'reporting_currency "{settings.reporting_currency}": write an ISO 4217 code such as "CNY"')
     if not settings.phone_country_code.isdigit():
         raise SettingsError(f'phone_country_code "{settings.phone_country_code}": write digits only, such as "86"')
+    if not re.fullmatch(r"\d+(\.\d+)? ?[KMGT]i?B", settings.memory_limit):
+        raise SettingsError(f'memory_limit "{settings.memory_limit}"; write a size such as "4GiB"')
     at_least = {
         "churn_horizon_days": 1,
         "training_customers": 1,
@@ -120,6 +127,7 @@ def _check(settings):
         "daily_snapshots": 1,
         "monthly_snapshots": 0,
         "threads": 0,
+        "seed": 0,
     }
     for name, least in at_least.items():
         if getattr(settings, name) < least:

@@ -1,5 +1,6 @@
 """Shared by all tests: one Prefect server for the session, and a small night to look at."""
 
+import atexit
 import os
 from pathlib import Path
 
@@ -7,6 +8,9 @@ import pytest
 
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("DO_NOT_TRACK", "1")
+
+# see flows.py: DuckDB's binding prints a page about its own types at the interpreter's very end
+atexit.register(lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 2))
 
 REALDATA = Path(__file__).parents[2] / "shared" / "data"
 

@@ -19,7 +19,6 @@ from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.pool import StaticPool
 from sqlalchemy.sql.compiler import IdentifierPreparer
 
-logging.getLogger("great_expectations").setLevel(logging.CRITICAL)
 # importing great_expectations sends every warning of the process to a logger
 logging.captureWarnings(False)
 COUNTS_ONLY = {"result_format": "BOOLEAN_ONLY"}
@@ -161,6 +160,9 @@ def _verdict(success, element_count, unexpected_count):
 
 def run_suite(con, view: str, expectations: list) -> list:
     """Great Expectations' result of each expectation over a view of con, in their order."""
+    # here and not at import: whoever configures logging later (Prefect does, at a flow's start) would undo it
+    for name in ("great_expectations", "great_expectations.data_context.types.base"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     lent = LentConnection(con)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False, "metric_calculations": False}

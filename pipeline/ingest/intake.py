@@ -1,10 +1,12 @@
 """The inbox -> landed files: which files are new, what each is, and what became of it."""
 
+import errno
 import json
 import os
 import secrets
 import shutil
 import stat
+import tempfile
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -81,25 +83,48 @@ def take_in(con, path: Path, settings, layouts, ledger, scratch: Path, observed_
     Raises OrderDataStopped when order data has a required column missing or too many rejected rows.
     """
     name = str(path.relative_to(settings.inbox))
-    before = path.stat()
+    printable = name.encode("utf-8", "replace").decode()
+    if printable != name:
+        return Outcome(printable, "unreadable", "its name is not UTF-8; rename the file")
     try:
-        packed = profile_file(path)
-        known = ledger.rows("select * from contents where content_hash = ?", (packed.content_hash,))
-        if known and (settings.vault / known[0]["raw_path"]).exists():
-            return _repeated(path, name, known[0], ledger, run_id)
-        outcome = _land(con, path, name, packed, settings, layouts, scratch, observed_at)
-    except UnreadableFile as error:
-        return Outcome(name, "unreadable", str(error), size_bytes=before.st_size)
-    after = path.stat()
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        _discard(outcome, settings)
-        return Outcome(
-            name, "changing", "it changed while it was read; left for the next night", size_bytes=after.st_size
-        )
-    if outcome.status != "landed":
-        return outcome
-    _keep_raw(path, name, packed, outcome, settings, layouts[outcome.layout], ledger)
+        before = _state(path)
+        with tempfile.TemporaryDirectory(dir=scratch) as folder:
+            profile = profile_file(unpack_gzip(path, Path(folder)))
+            known = ledger.rows("select * from contents where content_hash = ?", (profile.content_hash,))
+            is_repeated = known and (settings.vault / known[0]["raw_path"]).exists()
+            if not is_repeated:
+                outcome = _land(con, profile, name, settings, layouts, Path(folder), observed_at)
+    except (FileNotFoundError, PermissionError) as error:
+        if str(error.filename) != str(path):
+            raise
+        return Outcome(name, "unreadable", f"{error.strerror}; mend its rights, or put it there again")
+    except (UnreadableFile, OrderDataStopped) as error:
+        if _state(path) != before:
+            return _changing(name, before)
+        if isinstance(error, OrderDataStopped):
+            raise
+        return Outcome(name, "unreadable", str(error), size_bytes=before[0])
+    if _state(path) != before:
+        if not is_repeated:
+            _discard(outcome)
+        return _changing(name, before)
+    if is_repeated:
+        return _repeated(path, name, known[0], ledger, run_id)
+    if outcome.status == "landed":
+        _keep_raw(path, name, profile, outcome, settings, layouts[outcome.layout], ledger)
     return outcome
+
+
+def _state(path):
+    """Size and modified time of a file, by which a change while it is read shows; None when it is gone."""
+    if not path.exists():
+        return None
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+def _changing(name, before):
+    return Outcome(name, "changing", "it changed while it was read; left for the next night", size_bytes=before[0])
 
 
 def land_again(con, content: dict, settings, layouts, ledger, scratch: Path, full: bool) -> Outcome:
@@ -126,14 +151,23 @@ def land_again(con, content: dict, settings, layouts, ledger, scratch: Path, ful
         "observed_at": content["observed_at"],
     }
     if landed and not full and all((settings.vault / row["path"]).exists() for row in landed):
+        ledger.insert("contents", **content | {"layout": layout.name})
         return Outcome(name, "kept", **common)
+    if not raw.exists():
+        why = "its raw file is not in the vault; put the export into the inbox again"
+        return Outcome(name, "unreadable", why, **common)
     observed_at = datetime.fromisoformat(content["observed_at"])
     try:
-        outcome = _land(con, raw, name, profile_file(raw), settings, {layout.name: layout}, scratch, observed_at)
+        with tempfile.TemporaryDirectory(dir=scratch) as folder:
+            profile = profile_file(unpack_gzip(raw, Path(folder)))
+            if profile.content_hash != content["content_hash"]:
+                raise UnreadableFile("its raw file in the vault is not as it was; put the export into the inbox again")
+            outcome = _land(con, profile, name, settings, {layout.name: layout}, Path(folder), observed_at)
     except UnreadableFile as error:
         return Outcome(name, "unreadable", str(error), **common)
     if outcome.status == "landed":
         _record_landings(outcome, content["content_hash"], layout, settings, ledger)
+        ledger.insert("contents", **content | {"layout": layout.name})
     return outcome
 
 
@@ -157,44 +191,45 @@ def fingerprint(layout: Layout, settings) -> str:
     return f"{layout.fingerprint}-{zone}-{settings.reporting_currency}-{settings.phone_country_code}".replace("/", "_")
 
 
-def _land(con, path, name, packed, settings, layouts, scratch, observed_at):
-    profile = profile_file(unpack_gzip(path, scratch)) if path.suffix.lower() == ".gz" else packed
-    file_name = Path(name).name
-    delimiter, header = header_of(first_text(profile))
-    layout = recognise(file_name, header, layouts)
+def _land(con, profile, name, settings, layouts, scratch, observed_at):
+    layout, delimiter, header = _recognised(profile, Path(name).name, layouts)
     if layout is None:
-        return Outcome(name, "unknown", _not_recognised(header, layouts), size_bytes=packed.size_bytes)
+        return Outcome(name, "unknown", _not_recognised(name, header, layouts), size_bytes=profile.size_bytes)
     if layout.delimiter is None:
         layout = replace(layout, delimiter=delimiter)
-    file_id = packed.content_hash[:16]
+    file_id = profile.content_hash[:16]
+    readable, notes = readable_copy(profile, scratch, layout.encoding)
     common = {
         "file_id": file_id,
         "layout": layout.name,
         "source": layout.source,
-        "size_bytes": packed.size_bytes,
-        "line_count": profile.line_count,
+        "size_bytes": profile.size_bytes,
+        "line_count": readable.line_count,
         "observed_at": observed_at.isoformat(),
         "header": tuple(header),
     }
-    readable, notes = readable_copy(profile, scratch, layout.encoding)
     con.execute(f"set variable file_id = '{file_id}'")
     con.execute(f"set variable observed_at = timestamp '{observed_at.isoformat(sep=' ')}'")
     version = fingerprint(layout, settings)
 
     def target(kind, entity):
-        return settings.vault / kind / entity / f"{file_id}-{layout.fingerprint}.parquet"
+        return settings.vault / kind / entity / f"{file_id}-{version}.parquet"
 
     landings = land_file(con, readable, layout, _reading(layout, settings), target, scratch)
     outcome = Outcome(name, "landed", "; ".join(notes), landings=landings, **common)
     for landing in landings:
         why = landing.failed or _too_many(landing)
         if why:
+            for one in landings:
+                if one.path:
+                    one.path.unlink(missing_ok=True)
             if landing.entity in ORDER_DATA:
                 raise OrderDataStopped(
                     f"{name}: {landing.entity}: {why}. Mend the file, or its layout {layout.name}.yaml, or take it out of the inbox"
                 )
             return replace(outcome, status="failed", message=f"{landing.entity}: {why}")
-    remarks = [*notes, *dict.fromkeys(note for landing in landings for note in landing.notes)]
+    nothing = ["it has a header and no rows"] if all(landing.lines_read == 0 for landing in landings) else []
+    remarks = [*nothing, *notes, *dict.fromkeys(note for landing in landings for note in landing.notes)]
     return replace(outcome, message="; ".join(remarks))
 
 
@@ -208,7 +243,30 @@ def _too_many(landing):
     return None
 
 
-def _not_recognised(header, layouts):
+def _recognised(profile, file_name, layouts):
+    """(layout or None, delimiter, header): as the file shows them, else as the layouts say that they are written."""
+    delimiter, header = header_of(first_text(profile))
+    layout = recognise(file_name, header, layouts)
+    if layout:
+        return layout, delimiter, header
+    ways = {(one.encoding or "", one.delimiter or "") for one in layouts.values() if one.delimiter != "whitespace"}
+    for encoding, mark in sorted(ways - {("", "")}):
+        alike = {
+            key: one for key, one in layouts.items() if (one.encoding or "", one.delimiter or "") == (encoding, mark)
+        }
+        text = first_text(profile, encoding or None)
+        mark, cells = header_of(text, (mark,)) if mark else header_of(text)
+        layout = recognise(file_name, cells, alike)
+        if layout:
+            return layout, mark, cells
+    return None, delimiter, header
+
+
+def _not_recognised(name, header, layouts):
+    if Path(name).suffix.lower() in (".xlsx", ".xls", ".zip"):
+        return "a workbook or archive is not read; save the export as CSV (UTF-8)"
+    if not any(header):
+        return "its first line is blank; let the file begin with its header"
     near = nearest_layout(header, layouts)
     if near:
         return f"no layout fits; the nearest, {near[0]}, also needs {', '.join(near[1])}"
@@ -244,26 +302,34 @@ def _repeated(path, name, content, ledger, run_id):
     )
 
 
-def _keep_raw(path, name, packed, outcome, settings, layout, ledger):
+def _keep_raw(path, name, profile, outcome, settings, layout, ledger):
     raw_path = Path("raw") / outcome.file_id / path.name
     target = settings.vault / raw_path
     target.parent.mkdir(parents=True, exist_ok=True)
     header = json.dumps(outcome.header) if layout.header else None
     ledger.insert(
         "contents",
-        content_hash=packed.content_hash,
+        content_hash=profile.content_hash,
         file_id=outcome.file_id,
         file_name=name,
-        size_bytes=packed.size_bytes,
+        size_bytes=profile.size_bytes,
         line_count=outcome.line_count,
         observed_at=outcome.observed_at,
         raw_path=str(raw_path),
         layout=layout.name,
         header=header,
     )
-    _record_landings(outcome, packed.content_hash, layout, settings, ledger)
-    shutil.move(path, target.with_name(target.name + ".part"))
-    os.replace(target.with_name(target.name + ".part"), target)
+    _record_landings(outcome, profile.content_hash, layout, settings, ledger)
+    try:
+        os.replace(path, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        # the inbox lies on another disk: the copy is complete before the original goes
+        part = target.with_name(target.name + ".part")
+        shutil.copy2(path, part)
+        os.replace(part, target)
+        path.unlink()
 
 
 def _record_landings(outcome, content_hash, layout, settings, ledger):
@@ -284,7 +350,7 @@ def _record_landings(outcome, content_hash, layout, settings, ledger):
         )
 
 
-def _discard(outcome, settings):
+def _discard(outcome):
     for landing in outcome.landings:
         for path in (landing.path, landing.rejects_path):
             if path:

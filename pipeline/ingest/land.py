@@ -8,8 +8,8 @@ import polars as pl
 
 from pipeline.ingest.contracts import Contract, load_contracts
 from pipeline.ingest.read import Profile, Rows, UnreadableFile, first_text, header_of, keep_raw, read_rows, unique_names
-from pipeline.ingest.rules import Reading, problems, raw_cell, typed_cell
-from pipeline.ingest.sources import EntityMap, Layout
+from pipeline.ingest.rules import Reading, problems, range_problems, raw_cell, typed_cell
+from pipeline.ingest.sources import EntityMap, Field, Layout
 from pipeline.warehouse import frame, identifier, literal, value, write_frame
 
 REJECTS = {
@@ -132,13 +132,18 @@ def _checked_sql(contract: Contract, mapping: EntityMap, reading: Reading, avail
     for name, field in mapping.columns.items():
         column = contract.columns[name]
         cell, typed_name = identifier(f"cell_{name}"), identifier(f"typed_{name}")
-        is_sum = bool(field.add or field.subtract)
-        cells.append(f"{raw_cell(field, column, available)} as {cell}" if not is_sum else f"'sum' as {cell}")
-        if is_sum:
-            summed |= dict.fromkeys(identifier(name) for name in field.columns())
+        if field.add or field.subtract:
+            # a sum that lacks a column is not known
+            field = field if available.issuperset(field.columns()) else Field()
+            summed |= dict.fromkeys(identifier(part) for part in field.columns())
+        text = raw_cell(field, column, available)
+        if column.type == "currency":
+            text = f"coalesce({text}, {literal(reading.currency)})"
+        cells.append(f"{text} as {cell}")
         source_cell = f"raw_cells.{cell}"
         typed.append(f"{typed_cell(field, column, reading, source_cell)} as {typed_name}")
-        broken = problems(column, cell, typed_name)
+        later = _rules_of_record(contract, column, field) if mapping.fold else {}
+        broken = {rule: sql for rule, sql in problems(column, cell, typed_name).items() if rule not in later}
         if column.on_error == "reject":
             rejecting += [(f"{name}|{rule}", condition) for rule, condition in broken.items()]
             kept.append(f"{typed_name} as {identifier(name)}")
@@ -205,8 +210,10 @@ def _folded_sql(contract, mapping):
             columns.append(f"sum({quoted})::{column.sql_type} as {quoted}")
         else:
             columns.append(f"arg_min({quoted}, good_record) as {quoted}")
-            if field and column.required:
+            if field and (column.required or name in ("source_customer_id", "currency")):
                 differing.append((f"{name}|differs_between_lines", f"min({quoted}) <> max({quoted})"))
+        if field:
+            differing += [(f"{name}|{rule}", sql) for rule, sql in _rules_of_record(contract, column, field).items()]
     return f"""
         create or replace table scratch.folded as
         select
@@ -219,6 +226,19 @@ def _folded_sql(contract, mapping):
         from scratch.checked
         group by {", ".join(key)}
     """
+
+
+def _rules_of_record(contract, column, field):
+    """Rule name -> SQL over the lines of a folded record: what a single line need not keep to.
+
+    A value may stand on one line of several, and a sum may be in range where a part of it is not.
+    """
+    quoted, found = identifier(column.name), {}
+    if column.required and column.name not in contract.key:
+        found["missing"] = f"max(reject) = '' and count({quoted}) = 0"
+    if field.fold == "sum" and column.on_error == "reject":
+        found |= range_problems(column, f"sum({quoted})")
+    return found
 
 
 def _settle_repeated_keys(con, contract, fold):
@@ -306,7 +326,7 @@ def _rejects(con, rows: Rows, fold, contract):
     named = found.with_columns(line=pl.Series(lines, dtype=pl.Int64))
     unique = named["line"].unique().sort() if len(found) else pl.Series("line", [], pl.Int64)
     texts = pl.DataFrame(
-        {"line": unique, "raw_line": rows.index().texts(unique.to_numpy()) if len(found) else []},
+        {"line": unique, "raw_line": rows.texts(unique.to_numpy()) if len(found) else []},
         {"line": pl.Int64, "raw_line": pl.String},
     )
     refused = rows.refused.select(
@@ -352,5 +372,9 @@ def _copy(con, sql, path):
     """Write a query as Parquet, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    con.execute(f"copy ({sql}) to {literal(part)} (format parquet)")
-    os.replace(part, path)
+    try:
+        con.execute(f"copy ({sql}) to {literal(part)} (format parquet)")
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise

@@ -39,10 +39,13 @@ class LineIndex:
         if len(self.offsets) >= 2 and self.offsets[-1] == self.offsets[-2]:
             self.offsets, self.is_odd = self.offsets[:-1], self.is_odd[:-1]
         lengths = np.diff(self.offsets)
-        is_blank = (lengths == 1) | ((lengths == 2) & self._byte_is(self.offsets[:-1], 13, lengths == 2))
+        self._is_blank = (lengths == 1) | ((lengths == 2) & self._byte_is(self.offsets[:-1], 13, lengths == 2))
+        self._find_units()
+
+    def _find_units(self):
         inside_quote = np.concatenate([[False], np.cumsum(self.is_odd)[:-1] % 2 == 1])
         self.unit_lines = np.flatnonzero(~inside_quote) + 1
-        self.unit_is_blank = is_blank[~inside_quote]
+        self.unit_is_blank = self._is_blank[~inside_quote]
 
     def _byte_is(self, offsets, value, where):
         """Whether the byte at each offset is value, looked up only where asked."""
@@ -74,29 +77,44 @@ class LineIndex:
                 for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)
             ]
 
-    def unclosed(self, delimiter: str, quote: str, width: int) -> np.ndarray:
-        """The lines whose quote is not closed: an odd line that makes no record of width cells with the next odd one."""
+    def settle(self, delimiter: str, quote: str, width: int) -> tuple[np.ndarray, list[tuple[int, int]]]:
+        """Judge each line with an odd number of quotes by the width, in cells, of a record.
+
+        Returns the lines that leave a quote unclosed, and the ragged records of several lines (first line, last line).
+        A line that is a record by itself has a quote that opens nothing (27" screen) and is odd no longer; but after an
+        unclosed line it may be the rest of that one, and counts as unclosed too. A line that is a record together with
+        the next odd one, and what stands between, begins a quoted value of several lines.
+        """
         odd = np.flatnonzero(self.is_odd) + 1
-        found, position = [], 0
+        unclosed, ragged, position = [], [], 0
         while position < len(odd):
-            pair = odd[position : position + 2]
-            if len(pair) == 2 and self._is_record(pair, delimiter, quote, width):
+            line, following = odd[position], odd[position + 1 : position + 2]
+            if self._width(line, line, delimiter, quote) == width and (
+                position == 0 or odd[position - 1] not in unclosed[-1:]
+            ):
+                self.is_odd[line - 1] = False
+                position += 1
+            elif len(following) and (found := self._width(line, following[0], delimiter, quote)):
+                if found != width:
+                    ragged.append((int(line), int(following[0])))
                 position += 2
             else:
-                found.append(pair[0])
+                unclosed.append(line)
                 position += 1
-        return np.array(found, np.int64)
+        self._find_units()
+        return np.array(unclosed, np.int64), ragged
 
-    def _is_record(self, pair, delimiter, quote, width):
-        begin, end = self.offsets[pair[:1] - 1], self.offsets[pair[1:]]
-        if end[0] - begin[0] > MAX_RECORD_BYTES:
-            return False
-        text = io.StringIO(self._between(begin, end)[0], newline="")
+    def _width(self, first, last, delimiter, quote):
+        """Cells of the one record that two lines and those between them are; None when they are no single record."""
+        begin, end = self.offsets[[first - 1, last]]
+        if end - begin > MAX_RECORD_BYTES:
+            return None
+        text = io.StringIO(self._between(np.array([begin]), np.array([end]))[0], newline="")
         try:
             records = list(csv.reader(text, delimiter=delimiter, quotechar=quote, strict=True))
         except csv.Error:
-            return False
-        return len(records) == 1 and len(records[0]) == width
+            return None
+        return len(records[0]) if len(records) == 1 else None
 
     def write_without(self, lines: np.ndarray, target: Path) -> None:
         """A copy of the file without some physical lines (numbered from 1, ascending)."""

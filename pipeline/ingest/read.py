@@ -1,12 +1,15 @@
 """An export file -> rows of text, each line accounted for: read, or refused with its line number and reason."""
 
+import glob
 import gzip
 import hashlib
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import polars as pl
 
@@ -40,21 +43,21 @@ class Profile:
 class Rows:
     """What became of a file's lines once its records are read.
 
-    records: how many. refused: frame (line, rule, text) of the lines that are no
-    record. notes: what a person should know of how the file was read.
+    records: how many. refused: frame (line, rule, text) of the lines that are no record. notes: what a person should
+    know of how the file was read. texts: the whole records that begin at given lines. good_lines: where the records begin.
     """
 
     columns: tuple[str, ...]
     records: int
     refused: pl.DataFrame
     notes: tuple[str, ...]
-    index: Callable[[], LineIndex]
+    texts: Callable[[np.ndarray], list[str]]
     good_lines: Callable[[], np.ndarray]
 
 
 def profile_file(path: Path) -> Profile:
     """Size, hash, physical lines, encoding and line ends, in one pass. Raises UnreadableFile on an empty file."""
-    digest, lines, crlf, size = hashlib.sha256(), 0, 0, 0
+    digest, lines, returns, crlf, size = hashlib.sha256(), 0, 0, 0, 0
     valid, tail, previous = True, b"", b""
     with path.open("rb") as file:
         head = file.read(4)
@@ -63,19 +66,19 @@ def profile_file(path: Path) -> Profile:
             digest.update(chunk)
             size += len(chunk)
             lines += chunk.count(b"\n")
+            returns += chunk.count(b"\r")
             crlf += chunk.count(b"\r\n") + (previous.endswith(b"\r") and chunk.startswith(b"\n"))
             previous = chunk[-1:]
             if valid:
                 valid, tail = _utf8_so_far(tail + chunk)
     if size == 0:
         raise UnreadableFile("the file is empty; export it again")
+    ends = lines
     lines += previous != b"\n"
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        encoding = "utf-16"
-    else:
-        encoding = "utf-8" if valid and not tail else "unknown"
-    ends = lines - (previous != b"\n")
-    newline = "\\r\\n" if crlf and crlf == ends else ("\\n" if crlf == 0 else "mixed")
+    unmarked = "utf-8" if valid and not tail else "unknown"
+    encoding = "utf-16" if head.startswith((b"\xff\xfe", b"\xfe\xff")) else unmarked
+    with_returns = "\\r\\n" if returns == crlf == ends else "mixed"
+    newline = with_returns if returns else "\\n"
     return Profile(path, size, digest.hexdigest(), lines, encoding, newline, head.startswith(b"\xef\xbb\xbf"))
 
 
@@ -96,10 +99,14 @@ def readable_copy(profile: Profile, scratch: Path, stated_encoding: str | None) 
     Raises UnreadableFile when no encoding fits. An encoding stated by the layout is tried first.
     """
     notes = []
-    if profile.encoding == "utf-8" and profile.newline != "mixed" and (stated_encoding or "utf-8").startswith("utf-8"):
+    # DuckDB takes a quote after a byte order mark for text, and a header of several lines for its first one
+    splits_header = profile.has_bom and first_text(profile).split("\n", 1)[0].count('"') % 2 == 1
+    is_plain = profile.encoding == "utf-8" and profile.newline != "mixed" and not splits_header
+    if is_plain and (stated_encoding or "utf-8").startswith("utf-8"):
         return profile, ()
     candidates = [stated_encoding] if stated_encoding else []
     candidates += [profile.encoding] if profile.encoding != "unknown" else ["gb18030"]
+    candidates = ["utf-8-sig" if name == "utf-8" else name for name in candidates]
     for encoding in dict.fromkeys(candidates):
         copy = scratch / f"{profile.content_hash[:16]}.utf8"
         try:
@@ -112,14 +119,14 @@ def readable_copy(profile: Profile, scratch: Path, stated_encoding: str | None) 
                     text = carry + text
                     carry = "\r" if text.endswith("\r") else ""
                     text = text[: len(text) - len(carry)]
-                    out.write(text.replace("\r\n", "\n") if profile.newline == "mixed" else text)
-                out.write(carry)
-        except UnicodeDecodeError as error:
-            notes.append(f"not {encoding} (byte {error.start})")
+                    out.write(text.replace("\r\n", "\n").replace("\r", "\n"))
+                out.write("\n" * len(carry))
+        except UnicodeError as error:
+            notes.append(f"not {encoding} ({getattr(error, 'reason', error)})")
             continue
         if encoding not in ("utf-8", "utf-8-sig"):
             notes.append(f"read as {encoding}")
-        if profile.newline == "mixed":
+        if profile.newline == "mixed" and not encoding.lower().startswith("utf-16"):
             notes.append("line ends were mixed; read as one kind")
         fresh = profile_file(copy)
         return replace(fresh, content_hash=profile.content_hash), tuple(notes)
@@ -141,14 +148,14 @@ def unpack_gzip(path: Path, scratch: Path) -> Path:
                 out.write(chunk)
                 if out.tell() > MAX_UNPACKED_BYTES:
                     raise UnreadableFile(f"unpacks to more than {MAX_UNPACKED_BYTES >> 30} GiB; split it")
-    except (gzip.BadGzipFile, EOFError) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UnreadableFile(f"is no complete gzip file ({error}); copy it again") from error
     return target
 
 
-def first_text(profile: Profile) -> str:
+def first_text(profile: Profile, encoding: str | None = None) -> str:
     """The first 64 KiB as text, for the header line."""
-    encoding = profile.encoding if profile.encoding != "unknown" else "gb18030"
+    encoding = encoding or (profile.encoding if profile.encoding != "unknown" else "gb18030")
     with profile.path.open("rb") as file:
         return file.read(1 << 16).decode(encoding, errors="replace").removeprefix("\ufeff")
 
@@ -171,47 +178,90 @@ def read_rows(
     """A delimited file -> its records (good_record, then the columns as text), and the lines that are no record.
 
     columns: names for a headerless file, else None. keep(con) reads the view scratch.records once, makes tables of it,
-    and returns how many records there were; it is called again if the file must be repaired. Every physical line is part of a record, refused, or blank: when
-    that does not come out, the lines with an unclosed quote are set aside and the rest is read again; when it still
-    does not, UnreadableFile is raised.
+    and returns how many records there were; it is called again if the file must be repaired. Every physical line is
+    part of a record, refused, or blank: when that does not come out, the lines with an unclosed quote are set aside and
+    the rest is read again; when it still does not, UnreadableFile is raised.
     """
     con.execute("create schema if not exists scratch")
-    names, records, refused, several = _read_once(con, profile, delimiter, quote, columns, keep)
-    index = cache(lambda: LineIndex(profile.path, "" if delimiter == "whitespace" else quote))
-    good_lines, refused_lines = _lines(records, profile, index, refused, columns is None)
-    if good_lines is not None and not several:
-        return _rows(names, records, refused, refused_lines, index, good_lines)
+    quote = "" if delimiter == "whitespace" else quote
+    index = cache(lambda: LineIndex(profile.path, quote))
+    rows = _read_once(con, profile, delimiter, quote, columns, keep, index)
+    if rows is None and quote:
+        width = len(columns or header_of(first_text(profile), (delimiter,))[1])
+        odd = np.flatnonzero(index().is_odd) + 1
+        unclosed, ragged = index().settle(delimiter, quote, width)
+        for lines, records in ((unclosed, ragged), (odd, [])):
+            if rows is None:
+                aside = _set_aside(index(), lines[lines > (columns is None)], records)
+                rows = _read_without(con, profile, delimiter, quote, columns, keep, index(), aside, width, scratch)
+    if rows is None:
+        raise UnreadableFile("its lines do not add up; state read.delimiter and read.quote in the layout")
+    return rows
 
-    set_aside = np.flatnonzero(index().is_odd) + 1
-    if columns is None:
-        set_aside = set_aside[set_aside > 1]
-    if len(set_aside) == 0:
-        raise UnreadableFile("its lines do not add up; state read.delimiter and read.quote in the layout")
-    repaired_path = scratch / f"{profile.content_hash[:16]}.closed"
-    index().write_without(set_aside, repaired_path)
-    repaired = replace(profile_file(repaired_path), newline=profile.newline)
-    repaired_index = cache(lambda: LineIndex(repaired_path, quote))
-    names, records, refused, several = _read_once(con, repaired, delimiter, quote, columns, keep)
-    good_lines, refused_lines = _lines(records, repaired, repaired_index, refused, columns is None)
-    if good_lines is None or several:
-        raise UnreadableFile("its lines do not add up; state read.delimiter and read.quote in the layout")
-    original = np.setdiff1d(np.arange(1, len(index().offsets)), set_aside, assume_unique=True)
-    rows = _rows(names, records, refused, refused_lines, repaired_index, good_lines)
-    aside = pl.DataFrame({"line": set_aside, "rule": "unclosed_quote", "text": index().texts(set_aside)}, REFUSED)
+
+def _set_aside(index, unclosed, ragged):
+    """(the physical lines to set aside, the frame REFUSED of them): unclosed lines, and ragged records as a whole."""
+    first = np.array([begin for begin, _ in ragged], np.int64)
+    spans = [np.arange(begin, end + 1) for begin, end in ragged]
+    refused = pl.DataFrame(
+        {
+            "line": np.concatenate([unclosed, first]),
+            "rule": ["unclosed_quote"] * len(unclosed) + ["number_of_columns"] * len(first),
+            "text": index.texts(unclosed) + index.unit_texts(first),
+        },
+        REFUSED,
+    )
+    return np.sort(np.concatenate([unclosed, *spans])), refused
+
+
+def _read_without(con, profile, delimiter, quote, columns, keep, index, aside, width, scratch):
+    """The Rows of a file without the lines set aside, or None when its lines do not add up even so."""
+    set_aside, also_refused = aside
+    path = scratch / f"{profile.content_hash[:16]}.closed"
+    index.write_without(set_aside, path)
+    if path.stat().st_size == 0:
+        return None
+
+    @cache
+    def rest():
+        found = LineIndex(path, quote)
+        found.settle(delimiter, quote, width)
+        return found
+
+    shorter = replace(profile_file(path), newline=profile.newline)
+    rows = _read_once(con, shorter, delimiter, quote, columns, keep, rest)
+    if rows is None or len(set_aside) == 0:
+        return rows
+    original = np.setdiff1d(np.arange(1, len(index.offsets)), set_aside, assume_unique=True)
     moved = rows.refused.with_columns(line=pl.Series(original[rows.refused["line"].to_numpy() - 1], dtype=pl.Int64))
     return replace(
         rows,
-        refused=pl.concat([moved, aside]).sort("line"),
-        notes=("lines with an unclosed quote set aside",),
-        index=index,
-        good_lines=cache(lambda: original[good_lines() - 1]),
+        refused=pl.concat([moved, also_refused]).sort("line"),
+        notes=("lines whose quotes do not match set aside",),
+        texts=lambda lines: rows.texts(np.searchsorted(original, lines) + 1),
+        good_lines=cache(lambda: original[rows.good_lines() - 1]),
     )
 
 
 REFUSED = {"line": pl.Int64, "rule": pl.String, "text": pl.String}
 
 
-def _read_once(con, profile, delimiter, quote, columns, keep):
+def _read_once(con, profile, delimiter, quote, columns, keep, index):
+    """The Rows of a file, or None when its lines do not add up or a refused record holds several of them."""
+    try:
+        names, records, refused, several = _read_records(con, profile, delimiter, quote, columns, keep)
+    except duckdb.InvalidInputException:
+        # the reader gave up; its message may quote a line of the file
+        return None
+    good_lines, refused_lines = _lines(records, profile, index, refused, columns is None)
+    if good_lines is None or several:
+        return None
+    texts = index().texts(refused_lines) if len(refused) else []
+    frame = pl.DataFrame({"line": refused_lines, "rule": refused["rule"], "text": texts}, REFUSED)
+    return Rows(names, records, frame, (), lambda lines: index().unit_texts(lines), good_lines)
+
+
+def _read_records(con, profile, delimiter, quote, columns, keep):
     """(names, records, refused units as the reader counts them with their rule, whether one holds several lines)."""
     names = columns or tuple(unique_names(header_of(first_text(profile), (delimiter,))[1]))
     con.execute("drop table if exists reject_errors")
@@ -246,7 +296,7 @@ def _read_once(con, profile, delimiter, quote, columns, keep):
         wrong = frame(
             con,
             "select unit::ubigint as unit, 'number_of_columns' as rule, false as holds_several_lines"
-            f" from scratch.scanned where len(cells) <> {len(names)} and cells <> [''] order by unit",
+            f" from scratch.scanned where len(cells) <> {len(names)} order by unit",
         )
         refused = pl.concat([refused, wrong]).sort("unit")
     return tuple(names), records, refused, bool(refused["holds_several_lines"].any())
@@ -255,9 +305,10 @@ def _read_once(con, profile, delimiter, quote, columns, keep):
 def _csv(profile, delimiter, quote, columns, header):
     names = "{" + ", ".join(f"{literal(name)}: 'varchar'" for name in columns) + "}"
     return (
-        f"read_csv({literal(str(profile.path))}, header = {str(header).lower()}, delim = {literal(delimiter)},"
-        f" quote = {literal(quote)}, escape = {literal(quote)}, columns = {names}, auto_detect = false,"
-        f" store_rejects = true, max_line_size = {MAX_LINE_BYTES})"
+        f"read_csv({literal(glob.escape(str(profile.path)))}, compression = 'none',"
+        f" header = {str(header).lower()}, delim = {literal(delimiter)}, quote = {literal(quote)},"
+        f" escape = {literal(quote)}, columns = {names}, auto_detect = false, store_rejects = true,"
+        f" max_line_size = {MAX_LINE_BYTES})"
     )
 
 
@@ -282,17 +333,16 @@ def _lines(records, profile, index, refused, has_header):
     return cache(good_lines), unit_lines[refused_units - 1]
 
 
-def _rows(names, records, refused, refused_lines, index, good_lines):
-    texts = index().texts(refused_lines) if len(refused) else []
-    frame = pl.DataFrame({"line": refused_lines, "rule": refused["rule"], "text": texts}, REFUSED)
-    return Rows(names, records, frame, (), index, good_lines)
-
-
 def unique_names(header):
     """Header cells made unique and non-empty: a second `Tax` becomes `Tax_2`, an empty cell `column_5`."""
-    names, seen = [], {}
+    taken = {cell.lower() for cell in header if cell}
+    names, seen = [], {"good_record"}
     for position, cell in enumerate(header, start=1):
-        name = cell or f"column_{position}"
-        seen[name.lower()] = seen.get(name.lower(), 0) + 1
-        names.append(name if seen[name.lower()] == 1 else f"{name}_{seen[name.lower()]}")
+        name, number = cell or f"column_{position}", 2
+        if name.lower() in (seen if cell else seen | taken):
+            while f"{name}_{number}".lower() in taken | seen:
+                number += 1
+            name = f"{name}_{number}"
+        seen.add(name.lower())
+        names.append(name)
     return names

@@ -36,7 +36,9 @@ def write_audiences(con, audiences, out_dir, names=None, language="zh"):
     chosen = [known[name] for name in dict.fromkeys(names)] if names else list(audiences)
     out_dir = Path(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
-    return pl.DataFrame([_write_one(con, audience, out_dir, language) for audience in chosen], schema=SCHEMA, orient="row")
+    return pl.DataFrame(
+        [_write_one(con, audience, out_dir, language) for audience in chosen], schema=SCHEMA, orient="row"
+    )
 
 
 def _write_one(con, audience, out_dir, language):
@@ -47,7 +49,9 @@ def _write_one(con, audience, out_dir, language):
         ).fetchone()
     except duckdb.Error as fault:
         reason = str(fault).splitlines()[0]
-        raise ValueError(f"{audience.file_name}, audience {audience.code}, where: {reason}; correct the condition") from fault
+        raise ValueError(
+            f"{audience.file_name}, audience {audience.code}, where: {reason}; correct the condition"
+        ) from fault
     path = out_dir / f"{audience.code}.csv"
     write_csv(con, _listing(audience, language), path)
     return (

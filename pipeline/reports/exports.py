@@ -18,14 +18,17 @@ def write_exports(con, out_dir, language, workbook_max_customers):
     out_dir = Path(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
     write_csv(con, make_wide_table(con, language).query, out_dir / "customer_tags.csv")
-    con.execute(
-        f"copy (from tags.customer_tags) to {quote_text(out_dir / 'customer_tags.parquet')} (format parquet, compression zstd, compression_level 1)"
-    )
+    parquet = quote_text(out_dir / "customer_tags.parquet")
+    con.execute(f"copy (from tags.customer_tags) to {parquet} (format parquet, compression zstd, compression_level 1)")
     customers, tagged = con.execute(
         "select (select count(*) from marts.customer_facts), (select count(tag) from tags.customer_tags)"
     ).fetchone()
     in_workbook = write_workbook(con, out_dir / "customer_tags.xlsx", language, workbook_max_customers)
-    return {"customer_tags.csv": customers, "customer_tags.parquet": tagged, "customer_tags.xlsx": in_workbook}
+    return {
+        "customer_tags.csv": customers,
+        "customer_tags.parquet": tagged,
+        "customer_tags.xlsx": in_workbook,
+    }
 
 
 def write_csv(con, query, path):
@@ -35,7 +38,9 @@ def write_csv(con, query, path):
     """
     first, *_ = [column[0] for column in con.execute(f"select * from ({query}) limit 0").description]
     if any(character in first for character in ',"\n\r') or first != first.strip():
-        raise ValueError(f"{Path(path).name}: first heading {first!r} would be quoted; take out commas, quotes and line ends")
+        raise ValueError(
+            f"{Path(path).name}: first heading {first!r} would be quoted; take out commas, quotes and line ends"
+        )
     marked = quote_identifier(BYTE_ORDER_MARK + first)
     con.execute(
         f"""

@@ -5,7 +5,7 @@ from pathlib import Path
 import duckdb
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from pipeline.reports import figures
+from pipeline.reports import figures, quality
 from pipeline.reports.wide import quote_text
 from pipeline.reports.wording import Wording
 
@@ -41,7 +41,7 @@ def write_page(con, out_path, language, previous=None, run_summary=None):
     }
     if as_of:
         page["changes"] = figures.read_changes(con, as_of)
-        page["quality"] = figures.read_quality(con, as_of, summary.get("run_id"))
+        page["quality"] = quality.read_quality(con, as_of, summary.get("run_id"))
         page["why"] = _explain_absence(page["quality"]["models"])
     return _write(out_path, "report.html.j2", page)
 
@@ -49,11 +49,11 @@ def write_page(con, out_path, language, previous=None, run_summary=None):
 def write_checks_page(con, out_path, language, run_id=None):
     """Write the results of the data checks, failures first: those of run_id, else all. Returns the path."""
     where = f"run_id = {quote_text(run_id)}" if run_id else "true"
-    checks = figures.read_checks(con, where)
+    checks = quality.read_checks(con, where)
     page = {
         "words": Wording(language),
         "checks": checks,
-        "counts": figures.read_check_counts(con, where),
+        "counts": quality.read_check_counts(con, where),
         "as_of": max((check["as_of"] for check in checks if check["as_of"]), default=None),
     }
     return _write(out_path, "checks.html.j2", page)
@@ -61,7 +61,11 @@ def write_checks_page(con, out_path, language, run_id=None):
 
 def _write(out_path, template, page):
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     path = Path(out_path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -89,12 +93,22 @@ def _make_tiles(words, now, before):
     buyers = now["buyer_count"] or None
     tiles = [
         ("customer_count", "customers", words.count, words("buyers", words.count(now["buyer_count"]))),
-        ("active_count", "active", words.count, words("of_buyers", words.share(now["active_count"] / buyers)) if buyers else ""),
+        (
+            "active_count",
+            "active",
+            words.count,
+            words("of_buyers", words.share(now["active_count"] / buyers)) if buyers else "",
+        ),
         ("new_count", "new", words.count, words("first_seen")),
         ("spend_365d", "spend_365d", words.money, words("per_order", words.money(now["spend_per_order"]))),
         ("repeat_share", "repeat", words.share, words("of_buyers_days")),
         ("expected_365d", "expected_365d", words.money, words("from_model")),
-        ("high_risk_count", "high_risk", words.count, words("of_active", words.share(now["high_risk_share"]))),
+        (
+            "high_risk_count",
+            "high_risk",
+            words.count,
+            words("of_active", words.share(now["high_risk_share"])),
+        ),
         (
             "reachable_count",
             "reachable",

@@ -48,7 +48,9 @@ def make_wide_table(con, language, customers=None, neutralise=True):
     fixed-size states; it is named in the last step. Every customer of marts.customer_facts has a row, tagged or not.
     """
     name = "name_zh" if language == "zh" else "name"
-    tags = con.execute(f"select tag, position, {name}, is_multi_valued from tags.catalogue order by position").fetchall()
+    tags = con.execute(
+        f"select tag, position, {name}, is_multi_valued from tags.catalogue order by position"
+    ).fetchall()
     joiner = "、" if language == "zh" else "; "
     keep = f"where customer_id in ({customers})" if customers else ""
 
@@ -77,7 +79,8 @@ def make_wide_table(con, language, customers=None, neutralise=True):
         *(number for number, _, _ in NUMBERS),
     ]
     selected = ",\n".join(
-        f'{output} as "{heading.replace(chr(34), chr(34) * 2)}"' for output, heading in zip(outputs, headings, strict=True)
+        f'{output} as "{heading.replace(chr(34), chr(34) * 2)}"'
+        for output, heading in zip(outputs, headings, strict=True)
     )
     query = f"""
         with held as (

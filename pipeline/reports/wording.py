@@ -126,7 +126,10 @@ TEXTS = {
     "files": ("Notes on files", "文件说明"),
     "status": ("status", "状态"),
     "message": ("message", "说明"),
-    "absent": ("Not delivered by any source: {0}. What needs it is left out.", "没有来源提供：{0}。依赖它的内容已略去。"),
+    "absent": (
+        "Not delivered by any source: {0}. What needs it is left out.",
+        "没有来源提供：{0}。依赖它的内容已略去。",
+    ),
     "complete": ("Every kind of data that the report uses is delivered.", "报告用到的各类数据均已提供。"),
     "no_consent": (
         "No customer has agreed to marketing, so every audience is empty.",
@@ -234,8 +237,8 @@ class Wording:
         return self("not_known") if number is None else f"{number:,.{places}f}"
 
     def change(self, now, before):
-        """+3.2 % between two numbers; None where it cannot be said."""
-        if now is None or not before:
+        """+3.2 % between two numbers; None where it cannot be said or nothing changed."""
+        if now is None or not before or abs(now / before - 1) < 0.0005:
             return None
         gap = "" if self.language == "zh" else " "
         return f"{100 * (now / before - 1):+.1f}{gap}%"

@@ -17,7 +17,19 @@ WORDS = {
         "capped": "本工作簿仅包含净消费最高的 {shown} 位客户，共有 {total} 位；全部客户见 customer_tags.csv。",
         "none": "截至当日没有任何客户。",
         "consent": "“可营销”为“否”的客户不得用于营销触达。",
-        "headings": ("类别", "标签代码", "标签", "标签含义", "类型", "取值代码", "取值", "取值含义", "当前客户数", "规则", "规则版本"),
+        "headings": (
+            "类别",
+            "标签代码",
+            "标签",
+            "标签含义",
+            "类型",
+            "取值代码",
+            "取值",
+            "取值含义",
+            "当前客户数",
+            "规则",
+            "规则版本",
+        ),
     },
     "en": {
         "about": "About",
@@ -57,7 +69,12 @@ def write_workbook(con, path, language, max_customers):
             "select customer_id from marts.customer_facts"
             f" order by net_spend_amount desc nulls last, customer_id limit {int(max_customers)}"
         )
-    options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+    options = {
+        "constant_memory": True,
+        "strings_to_formulas": False,
+        "strings_to_urls": False,
+        "strings_to_numbers": False,
+    }
     with xlsxwriter.Workbook(str(path), options) as workbook:
         bold = workbook.add_format({"bold": True, "bg_color": "#E8EEF0", "text_wrap": True, "valign": "top"})
         _write_about(workbook, words, as_of, shown, total)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.tags.expressions import (
+    code_of,
     expression_fault,
     joined_row,
     parser_connection,
@@ -68,7 +69,9 @@ def load_audiences(*folders):
             here = {}
             for path, content in read_yaml_folder(folder, AudienceError):
                 if set(content) != {"audiences"} or not isinstance(content["audiences"], list):
-                    raise AudienceError(f"{path.name}: expected one field, audiences, with a list; see the shipped file")
+                    raise AudienceError(
+                        f"{path.name}: expected one field, audiences, with a list; see the shipped file"
+                    )
                 for raw in content["audiences"]:
                     audience = _read_audience(con, path, raw)
                     if audience.code in here:
@@ -79,7 +82,7 @@ def load_audiences(*folders):
 
 
 def _read_audience(con, path, raw):
-    where = f"{path.name}, audience {raw.get('code') if isinstance(raw, dict) else raw!r}"
+    where = f"{path.name}, audience {code_of(raw)}"
     if not isinstance(raw, dict):
         raise AudienceError(f"{where}: expected a mapping with {', '.join(sorted(FIELDS))}")
     wrong = sorted(map(str, set(raw) ^ FIELDS))
@@ -99,9 +102,10 @@ def _read_audience(con, path, raw):
     if not isinstance(raw["reasons"], list) or not all(map(_is_text, raw["reasons"])):
         raise AudienceError(f"{where}, reasons: expected a list of tag codes, [] for none")
     condition = HAS_TAG.sub(_tag_condition, raw["where"]) if _is_text(raw["where"]) else raw["where"]
-    fault = expression_fault(con, condition)
-    if fault is None and re.search(r"\bhas_tag\b", condition):
+    if _is_text(condition) and re.search(r"\bhas_tag\b", condition):
         fault = "uses has_tag other than as has_tag('tag') or has_tag('tag', 'value'); correct it"
+    else:
+        fault = expression_fault(con, condition)
     if fault:
         raise AudienceError(f"{where}, where: {fault}")
     used = [(match[0], match[1] or None) for match in HAS_TAG.findall(raw["where"])]
@@ -129,7 +133,9 @@ def _tag_condition(match):
     """has_tag as a semi join that may stand anywhere in a condition."""
     value = f" and held.value = {quote_text(match[2])}" if match[2] else ""
     tag = quote_text(match[1])
-    return f"facts.customer_id in (select held.customer_id from tags.customer_tags as held where held.tag = {tag}{value})"
+    return (
+        f"facts.customer_id in (select held.customer_id from tags.customer_tags as held where held.tag = {tag}{value})"
+    )
 
 
 def _matching_customers(condition):

@@ -7,7 +7,8 @@ and rows of one tag stand together in the published tables.
 import duckdb
 
 from pipeline.tags.catalogue import CatalogueError
-from pipeline.tags.expressions import joined_row, quote_text, relations_used
+from pipeline.tags.expressions import quote_text
+from pipeline.tags.rules import tagged_rows
 
 COLUMNS = {
     "catalogue": {
@@ -66,9 +67,10 @@ TABLE_MEANINGS = {
 def build_tags(con, catalogue, as_of, previous_history=None):
     """Build tags.catalogue, catalogue_values, customer_tags and tag_history for one night; existing ones are replaced.
 
-    con: DuckDB connection whose default database holds marts.customer_facts (of as_of only) and the scores tables, empty
-    where a model gave none, and no transaction open. catalogue: from load_catalogue. as_of: date. previous_history: name of a table or view with the
-    columns of tags.tag_history as an earlier (or this) night left it, or None; not tags.tag_history itself.
+    con: DuckDB connection, no transaction open, whose default database holds marts.customer_facts (of as_of only) and the
+    scores tables, empty where a model gave none. catalogue: from load_catalogue. as_of: date. previous_history: name of a
+    table or view with the columns of tags.tag_history as an earlier (or this) night left it, or None; not
+    tags.tag_history itself.
 
     The state before as_of is the intervals begun before it, those ended at or after it reopened; so a night run again gives
     the same tables. Customers and tags that are gone end their intervals. Confidence and evidence open no interval.
@@ -98,7 +100,9 @@ def build_tags(con, catalogue, as_of, previous_history=None):
 def _check_facts(con, as_of):
     dates = con.execute("select min(as_of), max(as_of) from marts.customer_facts").fetchone()
     if any(date not in (None, as_of) for date in dates):
-        raise ValueError(f"marts.customer_facts holds as_of {dates[0]} to {dates[1]}, not {as_of}; build the facts of that night first")
+        raise ValueError(
+            f"marts.customer_facts holds as_of {dates[0]} to {dates[1]}, not {as_of}; build the facts of that night first"
+        )
 
 
 def _check_rules(con, catalogue):
@@ -108,7 +112,9 @@ def _check_rules(con, catalogue):
             con.execute(f"select * from ({tagged_rows(tag)}) limit 0")
         except duckdb.Error as fault:
             reason = str(fault).splitlines()[0]
-            raise CatalogueError(f"{tag.file_name}, tag {tag.code}: {reason}; correct the column or the expression") from fault
+            raise CatalogueError(
+                f"{tag.file_name}, tag {tag.code}: {reason}; correct the column or the expression"
+            ) from fault
 
 
 def _create_tables(con):
@@ -131,109 +137,20 @@ def _write_catalogue(con, catalogue):
         ],
     )
     values = [
-        (tag.code, value.code, value.name, value.name_zh, value.meaning or value.when, value.meaning_zh or value.when, position)
+        (
+            tag.code,
+            value.code,
+            value.name,
+            value.name_zh,
+            value.meaning or value.when,
+            value.meaning_zh or value.when,
+            position,
+        )
         for tag in catalogue.tags
         for position, value in enumerate(tag.values)
     ]
     if values:
         con.executemany("insert into tags.catalogue_values values (?, ?, ?, ?, ?, ?, ?)", values)
-
-
-def tagged_rows(tag):
-    """SQL giving customer_id, value, value_name, value_name_zh, confidence, evidence of everyone who carries a tag."""
-    if tag.value_from:
-        return _open_valued_rows(tag)
-    if not tag.is_multi_valued:
-        return _first_value_rows(tag)
-    return "\nunion all\n".join(_condition_rows(tag, value) for value in tag.values)
-
-
-def _condition_rows(tag, value):
-    return f"""
-        select
-            facts.customer_id,
-            {quote_text(value.code)} as value,
-            {quote_text(value.name)} as value_name,
-            {quote_text(value.name_zh)} as value_name_zh,
-            cast({value.confidence} as double) as confidence,
-            cast({value.evidence} as varchar) as evidence
-        from {_row_of(tag)}
-        where ({value.when}) and {_leave_to_profile(tag)}"""
-
-
-def _first_value_rows(tag):
-    """The first value whose condition holds: its place in the list is found per customer, then named."""
-
-    def by_condition(expressions):
-        if len(set(expressions)) == 1:
-            return expressions[0]
-        pairs = zip(tag.values, expressions, strict=True)
-        return "case " + " ".join(f"when ({value.when}) then ({text})" for value, text in pairs) + " end"
-
-    def by_place(texts):
-        return "case place " + " ".join(f"when {n} then {quote_text(text)}" for n, text in enumerate(texts)) + " end"
-
-    return f"""
-        select
-            customer_id,
-            {by_place(value.code for value in tag.values)} as value,
-            {by_place(value.name for value in tag.values)} as value_name,
-            {by_place(value.name_zh for value in tag.values)} as value_name_zh,
-            confidence,
-            evidence
-        from (
-            select
-                facts.customer_id,
-                case {" ".join(f"when ({value.when}) then {n}" for n, value in enumerate(tag.values))} end as place,
-                cast({by_condition([value.confidence for value in tag.values])} as double) as confidence,
-                cast({by_condition([value.evidence for value in tag.values])} as varchar) as evidence
-            from {_row_of(tag)}
-            where {_leave_to_profile(tag)}
-        )
-        where place is not null"""
-
-
-def _open_valued_rows(tag):
-    names = tag.value_name_from or (None, None)
-
-    def named(known, other):
-        whens = " ".join(f"when {quote_text(value.code)} then {quote_text(known(value))}" for value in tag.values)
-        return f"case value {whens} else {other} end" if whens else other
-
-    return "\nunion all\n".join(
-        f"""
-        select
-            customer_id,
-            value,
-            {named(lambda value: value.name, "value_name")} as value_name,
-            {named(lambda value: value.name_zh, "value_name_zh")} as value_name_zh,
-            confidence,
-            evidence
-        from (
-            select
-                facts.customer_id,
-                cast({source} as varchar) as value,
-                cast({names[0] or source} as varchar) as value_name,
-                cast({names[1] or source} as varchar) as value_name_zh,
-                cast({tag.confidence} as double) as confidence,
-                cast({tag.evidence} as varchar) as evidence
-            from {_row_of(tag)}
-            where {_leave_to_profile(tag)}
-        )
-        where value <> ''"""
-        for source in tag.value_from
-    )
-
-
-def _row_of(tag):
-    expressions = [tag.confidence, tag.evidence, *tag.value_from, *(tag.value_name_from or ())]
-    for value in tag.values:
-        expressions += [value.when, value.confidence, value.evidence]
-    return joined_row(relations_used(*expressions))
-
-
-def _leave_to_profile(tag):
-    return "facts.is_profiling_allowed is distinct from false" if tag.kind == "model" else "true"
 
 
 def _stage_previous(con, as_of, previous_history):

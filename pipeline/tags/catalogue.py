@@ -26,7 +26,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.tags.expressions import expression_fault, parser_connection, read_yaml_folder
+from pipeline.tags.expressions import code_of, expression_fault, parser_connection, read_yaml_folder
 
 CATALOGUE_FOLDER = Path(__file__).parent / "catalogue"
 CATEGORIES = (
@@ -42,7 +42,17 @@ CATEGORIES = (
 )
 KINDS = ("fact", "rule", "model", "manual")
 CODE = re.compile(r"[a-z][a-z0-9_]*")
-TAG_FIELDS = {"code", "name", "meaning", "kind", "rule_version", "multi_valued", "confidence", "evidence", "values"}
+TAG_FIELDS = {
+    "code",
+    "name",
+    "meaning",
+    "kind",
+    "rule_version",
+    "multi_valued",
+    "confidence",
+    "evidence",
+    "values",
+}
 TAG_FIELDS |= {"value_from", "value_name_from"}
 VALUE_FIELDS = {"code", "name", "meaning", "when", "confidence", "evidence"}
 
@@ -137,7 +147,7 @@ def _read_file(con, path, content):
 
 
 def _read_tag(con, path, category, raw):
-    where = f"{path.name}, tag {raw.get('code') if isinstance(raw, dict) else raw!r}"
+    where = f"{path.name}, tag {code_of(raw)}"
     _check_fields(raw, TAG_FIELDS, where)
     kind = raw.get("kind")
     if kind not in KINDS:
@@ -181,7 +191,7 @@ def _read_tag(con, path, category, raw):
 
 
 def _read_value(con, raw, is_open, confidence, evidence, where):
-    where = f"{where}, value {raw.get('code') if isinstance(raw, dict) else raw!r}"
+    where = f"{where}, value {code_of(raw)}"
     _check_fields(raw, VALUE_FIELDS, where)
     name, name_zh = _both_languages(raw, "name", where)
     meaning, meaning_zh = _both_languages(raw, "meaning", where) if "meaning" in raw else (None, None)
@@ -189,7 +199,9 @@ def _read_value(con, raw, is_open, confidence, evidence, where):
         code, when = str(raw.get("code") or ""), None
         excess = sorted({"when", "confidence", "evidence"} & set(raw))
         if not code or excess:
-            raise CatalogueError(f"{where}, {excess[0] if excess else 'code'}: with value_from a value has only code, name, meaning")
+            raise CatalogueError(
+                f"{where}, {excess[0] if excess else 'code'}: with value_from a value has only code, name, meaning"
+            )
     else:
         code = _code(raw, where)
         when = _expression(con, raw.get("when"), f"{where}, when", needs_column=True)
@@ -245,8 +257,10 @@ def _code(raw, where):
 
 def _both_languages(raw, field, where):
     texts = raw.get(field)
-    if not isinstance(texts, dict) or set(texts) != {"en", "zh"} or not all(
-        isinstance(text, str) and text.strip() for text in texts.values()
+    if (
+        not isinstance(texts, dict)
+        or set(texts) != {"en", "zh"}
+        or not all(isinstance(text, str) and text.strip() for text in texts.values())
     ):
         raise CatalogueError(f"{where}, {field}: expected {{en: ..., zh: ...}} with both texts filled")
     return texts["en"].strip(), texts["zh"].strip()

@@ -26,6 +26,11 @@ def quote_text(text):
     return "'" + str(text).replace("'", "''") + "'"
 
 
+def code_of(raw):
+    """How to name an entry of a YAML list in an error: by its code, else as written."""
+    return raw.get("code", "without a code") if isinstance(raw, dict) else repr(raw)
+
+
 def relations_used(*expressions):
     """The set of joined relations ('facts', 'rfm', ...) that SQL expressions name; text literals do not count."""
     found = set()
@@ -86,6 +91,8 @@ def read_yaml_folder(folder, error):
             line = f" line {place.line + 1}" if place else ""
             raise error(f"{path.name}{line}: no readable YAML ({str(fault).splitlines()[0]}); correct it") from fault
         if not isinstance(content, dict):
-            raise error(f"{path.name}: expected a mapping at the top, not {type(content).__name__}; see the shipped files")
+            raise error(
+                f"{path.name}: expected a mapping at the top, not {type(content).__name__}; see the shipped files"
+            )
         found.append((path, content))
     return found

@@ -1,0 +1,102 @@
+"""What the report says of the data itself: rows accounted for, files, checks, models and what no source delivers."""
+
+from pipeline.reports.figures import fetch_dicts, has_rows
+from pipeline.reports.wide import quote_text
+
+# a column that is empty for everyone tells that no source delivers its entity
+ENTITY_COLUMNS = (
+    ("item_count", "order lines", "订单明细"),
+    ("return_count", "returns", "退货"),
+    ("ticket_count", "service tickets", "服务工单"),
+    ("interaction_count", "interactions", "客户互动"),
+    ("feedback_count", "feedback", "评价与调研"),
+    ("active_subscription_count", "subscriptions", "订阅"),
+    ("loyalty_tier", "loyalty membership", "会员等级"),
+)
+
+
+def read_quality(con, as_of, run_id=None):
+    """Rows accounted for, files with something to say, checks, models and absent entities. Parts may be empty lists."""
+    of_night = f"run_id = {quote_text(run_id)}" if run_id else f"as_of = date '{as_of}'"
+    quality = {"rows": [], "files": [], "models": [], "backtests": [], "absent": [], "checks": None}
+    if has_rows(con, "ops.reconciliation", of_night):
+        quality["rows"] = fetch_dicts(
+            con,
+            f"""
+            select
+                file_name,
+                entity,
+                sum(lines_read)::bigint as lines_read,
+                sum(landed)::bigint as landed,
+                sum(rejected)::bigint as rejected,
+                sum(duplicates)::bigint as duplicates
+            from ops.reconciliation
+            where {of_night}
+            group by file_name, entity
+            order by file_name, entity
+            """,
+        )
+    if has_rows(con, "ops.files"):
+        of_run = of_night if run_id else "true"
+        quality["files"] = fetch_dicts(
+            con,
+            f"""
+            select distinct file_name, status, message
+            from ops.files where {of_run} and message is not null and message <> '' order by all limit 30
+            """,
+        )
+    quality["checks"] = read_check_counts(con, of_night)
+    if has_rows(con, "ops.model_runs", f"as_of = date '{as_of}'"):
+        quality["models"] = fetch_dicts(
+            con,
+            f"""
+            select model, version, status, message, row_count
+            from ops.model_runs where as_of = date '{as_of}' order by model, version
+            """,
+        )
+    if has_rows(con, "ops.backtests", f"as_of = date '{as_of}'"):
+        quality["backtests"] = fetch_dicts(
+            con,
+            f"""
+            select model, cut_off, horizon_days, metric, value, baseline, baseline_value, row_count
+            from ops.backtests where as_of = date '{as_of}' order by model, metric, cut_off limit 30
+            """,
+        )
+    counted = ", ".join(f"count({column})" for column, _, _ in ENTITY_COLUMNS)
+    counts = con.execute(f"select {counted} from marts.customer_facts").fetchone()
+    quality["absent"] = [
+        {"name": name, "name_zh": name_zh}
+        for count, (_, name, name_zh) in zip(counts, ENTITY_COLUMNS, strict=True)
+        if not count
+    ]
+    return quality
+
+
+def read_check_counts(con, where):
+    """{'passed', 'failed', 'worst': [...]} of ops.checks; None when none ran."""
+    if not has_rows(con, "ops.checks", where):
+        return None
+    passed, failed = con.execute(
+        f"select count(*) filter (success), count(*) filter (not coalesce(success, false)) from ops.checks where {where}"
+    ).fetchone()
+    return {
+        "passed": passed,
+        "failed": failed,
+        "worst": read_checks(con, f"({where}) and success is not true", limit=12),
+    }
+
+
+def read_checks(con, where="true", limit=2000):
+    """Check results, failures first."""
+    if not has_rows(con, "ops.checks", where):
+        return []
+    return fetch_dicts(
+        con,
+        f"""
+        select as_of, entity, column_name, rule, success, element_count, unexpected_count, unexpected_share, message
+        from ops.checks
+        where {where}
+        order by coalesce(success, false), entity, column_name nulls first, rule
+        limit {limit}
+        """,
+    )

@@ -1,0 +1,63 @@
+"""Settings: what is written, what the environment says, and what cannot be."""
+
+import pytest
+
+from pipeline.settings import Settings, SettingsError, read_settings
+
+
+def settings_of(tmp_path, text, environment=None):
+    (tmp_path / "settings.toml").write_text(text, encoding="utf-8")
+    return read_settings(tmp_path, environment or {})
+
+
+def test_without_a_file_every_setting_has_its_default(tmp_path):
+    assert read_settings(tmp_path, {}) == Settings(data_dir=tmp_path.resolve())
+
+
+def test_a_file_and_the_environment_which_wins(tmp_path):
+    text = '\ufefflanguage = "en"\nseed = 7\n'
+    settings = settings_of(tmp_path, text, {"CUSTOMER_PIPELINE_SEED": "8", "SEED": "9"})
+    assert (settings.language, settings.seed) == ("en", 8)
+
+
+def test_folders_stand_in_the_data_folder_and_the_key_beside_it(tmp_path):
+    settings = read_settings(tmp_path / "shop", {})
+    assert settings.inbox == tmp_path / "shop" / "inbox"
+    assert settings.pseudonym_key_file == tmp_path / "shop.key"
+
+
+@pytest.mark.parametrize(
+    ("text", "environment", "message"),
+    [
+        ('langauge = "en"', {}, 'settings.toml: unknown setting "langauge"; did you mean "language"?'),
+        ("zzz = 1", {}, 'settings.toml: unknown setting "zzz"; known settings: business_timezone'),
+        ('data_dir = "/elsewhere"', {}, 'settings.toml: unknown setting "data_dir"'),
+        ('[night]\nlanguage = "en"', {}, 'settings.toml: unknown setting "night"'),
+        ('seed = "7"', {}, "settings.toml: \"seed\" must be int, not str ('7')"),
+        ("seed = 7.0", {}, 'settings.toml: "seed" must be int, not float (7.0)'),
+        ("seed = true", {}, 'settings.toml: "seed" must be int, not bool (True)'),
+        ("language = 1", {}, 'settings.toml: "language" must be str, not int (1)'),
+        ("seed = ", {}, "settings.toml: not readable as TOML"),
+        ('language = "fr"', {}, 'language "fr" is not there; write "zh" or "en"'),
+        ('business_timezone = "Asia/Peking"', {}, 'business_timezone "Asia/Peking" is no IANA time zone'),
+        ('business_timezone = "../etc/passwd"', {}, "is no IANA time zone"),
+        ('reporting_currency = "yuan"', {}, "write an ISO 4217 code"),
+        ('phone_country_code = "+86"', {}, 'write digits only, such as "86"'),
+        ("churn_horizon_days = 0", {}, '"churn_horizon_days" is 0; it must be 1 or more'),
+        ("seed = -1", {}, '"seed" is -1; it must be 0 or more'),
+        ("daily_snapshots = 0", {}, '"daily_snapshots" is 0; it must be 1 or more'),
+        ('memory_limit = "4 gigs"', {}, 'memory_limit "4 gigs"; write a size such as "4GiB"'),
+        ("", {"CUSTOMER_PIPELINE_SEED": "many"}, 'environment CUSTOMER_PIPELINE_SEED="many": must be int'),
+        ("", {"CUSTOMER_PIPELINE_LANGAUGE": "en"}, "environment: unknown setting CUSTOMER_PIPELINE_LANGAUGE"),
+    ],
+)
+def test_what_cannot_be_is_said_with_its_mend(tmp_path, text, environment, message):
+    with pytest.raises(SettingsError) as error:
+        settings_of(tmp_path, text, environment)
+    assert message in str(error.value)
+
+
+def test_a_file_that_is_not_utf_8(tmp_path):
+    (tmp_path / "settings.toml").write_bytes('language = "中"'.encode("gbk"))
+    with pytest.raises(SettingsError, match="not readable as TOML"):
+        read_settings(tmp_path, {})
