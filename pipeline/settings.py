@@ -27,7 +27,7 @@ class Settings:
     phone_country_code: str = "86"
     max_customers_per_identifier: int = 20
     churn_horizon_days: int = 90
-    training_customers: int = 100_000
+    training_customers: int = 50_000
     seed: int = 20260101
     workbook_max_customers: int = 100_000
     daily_snapshots: int = 14

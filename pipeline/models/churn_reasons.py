@@ -203,7 +203,7 @@ REASONS = (
     ),
     Reason(
         "range",
-        ("item_count", "sku_count", "category_count", "avg_item_price"),
+        ("item_count", "category_count", "avg_item_price"),
         pl.col("category_count") > 0,
         pl.when(pl.col("category_count") == 1)
         .then(pl.lit("buys from one category only"))

@@ -4,7 +4,7 @@ The views differ between entities by nothing but the contract's columns and key,
 """
 
 from pipeline.ingest.contracts import Contract, load_contracts
-from pipeline.warehouse import identifier, literal
+from pipeline.warehouse import identifier, literal, value
 
 
 def stage_entities(con, paths: dict[str, list]) -> None:
@@ -34,6 +34,14 @@ def _stage(con, contract: Contract, paths):
         f"create or replace temp table repeated_{entity} as"
         f" select hash({key}) as key_hash from landed_{entity} group by key_hash having count(*) > 1"
     )
+    if value(con, f"select count(*) from repeated_{entity}") == 0:
+        columns = f"*, {known_at} as known_at, null::timestamp as valid_from"
+        con.execute(f"create or replace temp view stg_{entity} as select {columns} from landed_{entity}")
+        con.execute(
+            f"create or replace temp view stg_{entity}_history as"
+            f" select {columns}, null::timestamp as valid_to from landed_{entity} where false"
+        )
+        return
     # a record's first known version extends backwards (valid_from is null); the next begins when it became known
     con.execute(
         f"""

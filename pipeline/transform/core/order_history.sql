@@ -15,6 +15,7 @@ final as (
         customer_map.customer_id,
         orders.ordered_at,
         timezone(night.business_timezone, timezone('UTC', orders.ordered_at))::date as ordered_on,
+        hour(timezone(night.business_timezone, timezone('UTC', orders.ordered_at))) as ordered_hour,
         orders.paid_at,
         -- a cancellation without a time of its own dates from the record's last change
         case

@@ -1,5 +1,5 @@
 -- One row per order line. Key: (source, order_id, line).
--- Category and brand come from the line, else from the product list.
+-- Category, brand and cost come from the line, else from the product list.
 -- An orphan (no such order) has no customer and no time.
 with order_items as (
 
@@ -16,7 +16,7 @@ final as (
         orders.customer_id,
         orders.ordered_at,
         order_items.sku,
-        coalesce(order_items.name, products.name) as name,
+        order_items.name,
         coalesce(order_items.category, products.category) as category,
         coalesce(order_items.brand, products.brand) as brand,
         order_items.quantity,

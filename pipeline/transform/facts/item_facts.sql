@@ -18,7 +18,6 @@ order_items as (
     select
         order_items.customer_id,
         cut_offs.as_of,
-        order_items.sku,
         order_items.category,
         order_items.brand,
         order_items.quantity,
@@ -38,17 +37,33 @@ order_items as (
 
 ),
 
+-- one pass over the lines; all that follows reads this far smaller table
+items_summed_to_taste as (
+
+    select
+        customer_id,
+        as_of,
+        category,
+        brand,
+        sum(quantity) as quantity,
+        sum(amount) as amount
+
+    from order_items
+
+    group by customer_id, as_of, category, brand
+
+),
+
 items_summed_to_customer as (
 
     select
         customer_id,
         as_of,
         sum(quantity)::double as item_count,
-        count(distinct sku) as sku_count,
         (sum(amount) / nullif(sum(quantity), 0))::decimal(18, 2) as avg_item_price,
         sum(amount) as amount
 
-    from order_items
+    from items_summed_to_taste
 
     group by customer_id, as_of
 
@@ -62,7 +77,7 @@ items_summed_to_category as (
         category,
         sum(amount) as amount
 
-    from order_items
+    from items_summed_to_taste
 
     where category is not null
 
@@ -92,7 +107,7 @@ items_summed_to_brand as (
         brand,
         sum(amount) as amount
 
-    from order_items
+    from items_summed_to_taste
 
     where brand is not null
 
@@ -119,7 +134,6 @@ final as (
         items.customer_id,
         items.as_of,
         items.item_count,
-        items.sku_count,
         items.avg_item_price,
         coalesce(categories.category_count, 0) as category_count,
         categories.top_two[1][2] as top_category,

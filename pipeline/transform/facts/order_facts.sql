@@ -82,23 +82,40 @@ cancellations_summed_to_customer as (
 
 ),
 
+orders_summed_to_way as (
+
+    select
+        customer_id,
+        as_of,
+        payment_method,
+        sales_channel,
+        count(*) as order_count
+
+    from orders_known
+
+    where is_counted
+
+    group by customer_id, as_of, payment_method, sales_channel
+
+),
+
 payment_methods_ranked as (
 
     select
         customer_id,
         as_of,
-        arg_max(payment_method, row(method_count, payment_method)) as top_payment_method
+        arg_max(payment_method, row(order_count, payment_method)) as top_payment_method
 
     from (
         select
             customer_id,
             as_of,
             payment_method,
-            count(*) as method_count
+            sum(order_count) as order_count
 
-        from orders_known
+        from orders_summed_to_way
 
-        where is_counted and payment_method is not null
+        where payment_method is not null
 
         group by customer_id, as_of, payment_method
     ) as payment_methods
@@ -112,18 +129,18 @@ sales_channels_ranked as (
     select
         customer_id,
         as_of,
-        arg_max(sales_channel, row(channel_count, sales_channel)) as top_sales_channel
+        arg_max(sales_channel, row(order_count, sales_channel)) as top_sales_channel
 
     from (
         select
             customer_id,
             as_of,
             sales_channel,
-            count(*) as channel_count
+            sum(order_count) as order_count
 
-        from orders_known
+        from orders_summed_to_way
 
-        where is_counted and sales_channel is not null
+        where sales_channel is not null
 
         group by customer_id, as_of, sales_channel
     ) as sales_channels

@@ -50,7 +50,7 @@ orders_as_known as (
             order_versions.gross, order_versions.net_amount + coalesce(order_versions.discount, 0)
         ) as gross_amount,
         coalesce(order_versions.discount, 0) as discount_amount,
-        hour(timezone(night.business_timezone, timezone('UTC', order_versions.ordered_at))) as ordered_hour,
+        order_versions.ordered_hour,
         coalesce(order_versions.cancelled_at < cut_offs.as_of_utc, false) as is_cancelled,
         coalesce(order_versions.status = 'pending', false) as is_pending,
         coalesce(
@@ -63,8 +63,6 @@ orders_as_known as (
 
     semi join cohort
         on order_versions.customer_id = cohort.customer_id
-
-    cross join night
 
     -- the version that held then: a first version extends backwards, a later one begins when it became known
     inner join cut_offs

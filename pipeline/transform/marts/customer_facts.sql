@@ -68,7 +68,6 @@ final as (
         orders.top_sales_channel,
 
         case when delivered.order_items then coalesce(items.item_count, 0) end as item_count,
-        case when delivered.order_items then coalesce(items.sku_count, 0) end as sku_count,
         case when delivered.order_items then coalesce(items.category_count, 0) end as category_count,
         items.top_category,
         items.top_category_share,
@@ -183,4 +182,3 @@ final as (
 )
 
 select * from final
-order by customer_id, as_of
