@@ -2,6 +2,7 @@
 
 import textwrap
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 import duckdb
@@ -131,6 +132,12 @@ def ingest_connection():
     return con
 
 
+@cache
+def our_layouts():
+    """The layouts of the project, read once for all tests."""
+    return load_layouts()
+
+
 class Intake:
     """A data folder with the layouts my_orders and my_customers, whose inbox is taken in file by file."""
 
@@ -153,7 +160,8 @@ class Intake:
         return write_layout(self.settings.data_dir / "sources", layout)
 
     def layouts(self):
-        return load_layouts(self.settings.data_dir / "sources")
+        users = (read_layout(path) for path in sorted((self.settings.data_dir / "sources").glob("*.yaml")))
+        return our_layouts() | {layout.name: layout for layout in users}
 
     def drop(self, name: str, content: str | bytes) -> Path:
         """A file in the inbox."""

@@ -53,11 +53,9 @@ def land_file(con, profile: Profile, layout: Layout, reading: Reading, target, s
     if len(layout.entities) == 1 and not any(absent.values()):
         # typed straight from the file: the text itself is kept only where several entities need it
         ((entity, mapping),) = layout.entities.items()
-        checked = _checked_sql(load_contracts()[entity], mapping, reading, set(names), "scratch.records")
 
         def keep(con):
-            con.execute(checked)
-            return value(con, "select count(*) from scratch.checked")
+            return _check(con, load_contracts()[entity], mapping, reading, set(names), "scratch.records")
 
     rows = read_rows(
         con, profile, delimiter, layout.quote, None if layout.header else layout.column_names, scratch, keep
@@ -71,7 +69,7 @@ def land_file(con, profile: Profile, layout: Layout, reading: Reading, target, s
             landings.append(Landing(entity, lines_read, 0, lines_read, 0, 0, failed=why))
             continue
         if keep is keep_raw:
-            con.execute(_checked_sql(contract, mapping, reading, set(names), "scratch.raw"))
+            _check(con, contract, mapping, reading, set(names), "scratch.raw")
         landings.append(_land_entity(con, rows, layout, contract, mapping, lines_read, target))
     return tuple(landings)
 
@@ -125,8 +123,19 @@ def _land_entity(con, rows, layout, contract, mapping, lines_read, target):
     )
 
 
+def _check(con, contract, mapping, reading, available, table):
+    """Type and check the records of a table: scratch.checked (good_record, typed columns, reject, emptied). Their count.
+
+    good_record is the place in the table, as rows are kept in the file's order: numbering them while they are typed would
+    leave that work to one core.
+    """
+    con.execute(_checked_sql(contract, mapping, reading, available, table))
+    con.execute("create or replace view scratch.checked as select rowid + 1 as good_record, * from scratch.checked_rows")
+    return value(con, "select count(*) from scratch.checked_rows")
+
+
 def _checked_sql(contract: Contract, mapping: EntityMap, reading: Reading, available: set[str], table: str) -> str:
-    """scratch.checked: typed columns, `reject` and `emptied` (`column|rule;...` or ''), one row a record."""
+    """scratch.checked_rows: typed columns, `reject` and `emptied` (`column|rule;...` or ''), one row a record, in order."""
     cells, typed, kept, rejecting, emptying = [], [], [], [], []
     summed = {}
     for name, field in mapping.columns.items():
@@ -162,19 +171,18 @@ def _checked_sql(contract: Contract, mapping: EntityMap, reading: Reading, avail
         if reading.currency != reading.reporting_currency:
             rejecting.append(("currency|no_exchange_rate", "true"))
     return f"""
-        create or replace table scratch.checked as
+        create or replace table scratch.checked_rows as
         with raw_cells as (
-            select good_record, {", ".join([*cells, *summed])} from {table}
+            select {", ".join([*cells, *summed])} from {table}
         ),
 
         typed as (
-            select good_record, {", ".join(identifier(f"cell_{name}") for name in mapping.columns)}, {", ".join(typed)}
+            select {", ".join(identifier(f"cell_{name}") for name in mapping.columns)}, {", ".join(typed)}
             from raw_cells
         ),
 
         kept as (
             select
-                good_record,
                 {", ".join(kept + unmapped)},
                 {_problem_list(rejecting)} as reject_cells,
                 {_problem_list(emptying)} as emptied

@@ -286,18 +286,13 @@ def test_bytes_that_are_no_text_reject_their_line(tmp_path):
     assert broken(orders.rejects) == [(3, None, "invalid_encoding", REJECTED)]
 
 
-def test_what_is_wrong_in_columns_that_nobody_maps_rejects_the_line_too(tmp_path):
+def test_a_ragged_line_is_rejected_even_where_the_columns_that_are_mapped_are_there(tmp_path):
     layout = make_order_layout()
     layout["entities"]["orders"]["columns"] = {"order_id": "订单号", "ordered_at": "下单时间", "net": "实付"}
-    bad = make_order_line(订单号="O3", 修改时间="??").encode().replace(b"??", b"\xff")
-    lines = [make_order_line(), make_order_line(订单号="O2")[:-1], "", make_order_line(订单号="O4") + ","]
-    orders = land(tmp_path, layout, order_file(*lines).encode() + bad + b"\n")["orders"]
-    assert orders.lines == (4, 1, 3, 0)
-    assert broken(orders.rejects) == [
-        (3, None, "missing_columns", REJECTED),
-        (5, None, "too_many_columns", REJECTED),
-        (6, None, "invalid_encoding", REJECTED),
-    ]
+    lines = [make_order_line(), make_order_line(订单号="O2")[:-1], "", make_order_line(订单号="O3") + ",x"]
+    orders = land(tmp_path, layout, order_file(*lines))["orders"]
+    assert orders.lines == (3, 1, 2, 0)
+    assert broken(orders.rejects) == [(3, None, "missing_columns", REJECTED), (5, None, "too_many_columns", REJECTED)]
 
 
 # required columns
@@ -483,7 +478,7 @@ def test_a_sum_must_be_in_range_not_its_parts(tmp_path):
 
 @pytest.mark.slow
 def test_many_rejected_lines(tmp_path):
-    lines = [make_order_line(订单号=f"O{number}", 实付="x" if number % 2 else "1") for number in range(200_000)]
+    lines = [make_order_line(订单号=f"O{number}", 实付="x" if number % 2 else "1") for number in range(60_000)]
     orders = land_orders(tmp_path, *lines)
-    assert orders.lines == (200_000, 100_000, 100_000, 0)
+    assert orders.lines == (60_000, 30_000, 30_000, 0)
     assert orders.rejects[0]["line"] == 3
