@@ -383,7 +383,9 @@ def write_out(night, report):
     }
     pages = night.scratch / "reports"
     pages.mkdir()
-    write_page(con, pages / "index.html", settings.language, night.previous if night.is_previous_earlier else None, summary)
+    write_page(
+        con, pages / "index.html", settings.language, night.previous if night.is_previous_earlier else None, summary
+    )
     write_checks_page(con, pages / "checks.html", settings.language, night.run_id)
     return sum(rows.values())
 

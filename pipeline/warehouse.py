@@ -90,7 +90,11 @@ def copy_schemas(con, schemas: tuple[str, ...], target: Path, storage_version: s
         " where database_name = current_database() and comment is not null and list_contains(?, schema_name)",
         (list(schemas), list(schemas)),
     ).fetchall():
-        what = f"column copy_target.{schema}.{table}.{identifier(column)}" if column else f"table copy_target.{schema}.{table}"
+        what = (
+            f"column copy_target.{schema}.{table}.{identifier(column)}"
+            if column
+            else f"table copy_target.{schema}.{table}"
+        )
         con.execute(f"comment on {what} is {literal(comment)}")
     con.execute("checkpoint copy_target")
     con.execute("detach copy_target")

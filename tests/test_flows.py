@@ -95,10 +95,16 @@ def test_a_night_publishes_every_table_that_outsiders_rely_on(published):
 
 def test_every_line_is_landed_rejected_or_a_duplicate(published):
     warehouse = read_settings(published).warehouse
-    assert value(warehouse, "select count(*) from ops.reconciliation where lines_read <> landed + rejected + duplicates") == 0
+    assert (
+        value(warehouse, "select count(*) from ops.reconciliation where lines_read <> landed + rejected + duplicates")
+        == 0
+    )
     assert value(warehouse, "select sum(lines_read) from ops.reconciliation") > 20_000
     rejected = value(warehouse, "select sum(rejected) from ops.reconciliation")
-    listed = value(warehouse, "select count(*) from (select distinct file_id, entity, line from ops.rejects where action = 'rejected')")
+    listed = value(
+        warehouse,
+        "select count(*) from (select distinct file_id, entity, line from ops.rejects where action = 'rejected')",
+    )
     assert rejected == listed > 0
 
 
@@ -179,7 +185,9 @@ def test_what_happens_after_as_of_changes_nothing_before_it(tmp_path, shop, publ
     data_dir = make_data_dir(tmp_path, shop)
     shutil.copy(read_settings(published).pseudonym_key_file, read_settings(data_dir).pseudonym_key_file)
     with duckdb.connect() as con:
-        orders = f"read_csv('{shop}/shop_orders_2026.csv', all_varchar = true, ignore_errors = true, strict_mode = false)"
+        orders = (
+            f"read_csv('{shop}/shop_orders_2026.csv', all_varchar = true, ignore_errors = true, strict_mode = false)"
+        )
         con.execute(
             f"""
             copy (
@@ -201,7 +209,14 @@ def test_what_happens_after_as_of_changes_nothing_before_it(tmp_path, shop, publ
     assert value(warehouse, "select count(*) from core.orders where ordered_on > '2026-11-01'") > 100
     assert value(warehouse, "select count(*) from core.order_history") > 100
     after, before = contents(warehouse), contents(read_settings(published).warehouse)
-    for table in ("marts.customer_facts", "scores.rfm", "scores.clv", "scores.churn", "tags.customer_tags", "tags.tag_history"):
+    for table in (
+        "marts.customer_facts",
+        "scores.rfm",
+        "scores.clv",
+        "scores.churn",
+        "tags.customer_tags",
+        "tags.tag_history",
+    ):
         assert after[table] == before[table], table
 
 
@@ -224,13 +239,18 @@ def test_customer_ids_stay_when_files_come_in_other_portions(tmp_path, shop, pub
     data_dir = make_data_dir(tmp_path, shop)
     night(data_dir)
     with duckdb.connect(str(read_settings(data_dir).warehouse), read_only=True) as con:
-        first = dict(con.execute("select source || source_customer_id, customer_id from core.customer_sources").fetchall())
-    tickets = "ticket_id,requester_id,requester_email,requester_phone,via,type,priority,status,subject,description,created_at,first_response_at,solved_at,reopens,satisfaction,updated_at\n"
+        first = dict(
+            con.execute("select source || source_customer_id, customer_id from core.customer_sources").fetchall()
+        )
+    columns = "ticket_id,requester_id,requester_email,requester_phone,via,type,priority,status,subject,description"
+    tickets = columns + ",created_at,first_response_at,solved_at,reopens,satisfaction,updated_at\n"
     tickets += "T-new,9999999,somebody.new@example.com,,email,question,normal,open,a,b,2026-10-30T10:00:00Z,,,0,,2026-10-30T10:00:00Z\n"
     (data_dir / "inbox" / "tickets.csv").write_text(tickets)
     night(data_dir)
     with duckdb.connect(str(read_settings(data_dir).warehouse), read_only=True) as con:
-        second = dict(con.execute("select source || source_customer_id, customer_id from core.customer_sources").fetchall())
+        second = dict(
+            con.execute("select source || source_customer_id, customer_id from core.customer_sources").fetchall()
+        )
     assert {name: second[name] for name in first} == first
     assert len(second) == len(first) + 1
 
@@ -247,7 +267,7 @@ def test_a_second_run_says_who_holds_the_folder(tmp_path, shop, capsys):
 
 @pytest.mark.parametrize(
     ("settings", "expected"),
-    [('langage = "en"', 'unknown setting "langage"; did you mean "language"'), ("seed = \"x\"", '"seed" must be int')],
+    [('langage = "en"', 'unknown setting "langage"; did you mean "language"'), ('seed = "x"', '"seed" must be int')],
 )
 def test_wrong_settings_exit_2_with_the_mend(tmp_path, settings, expected, capsys):
     (tmp_path / "settings.toml").write_text(settings)
@@ -273,6 +293,54 @@ def test_audiences_leave_out_whoever_did_not_say_yes(tmp_path, shop, published):
     assert len(listed) > 100
     assert len(refused) > 100
     assert not refused & set(listed)
+
+
+def test_no_personal_data_outside_the_vault(published):
+    settings = read_settings(published)
+    outside = [settings.warehouse, *settings.snapshots.iterdir()]
+    for path in outside:
+        with duckdb.connect(str(path), read_only=True) as con:
+            columns = con.execute(
+                "select schema_name, table_name, column_name from duckdb_columns()"
+                " where not internal and data_type = 'VARCHAR' and table_name <> 'catalogue'"
+            ).fetchall()
+            for schema, table, column in columns:
+                found = con.execute(
+                    f"select count(*) from {schema}.{table} where not regexp_matches({column}, '^[eph]:[0-9a-f]{{32}}$')"
+                    rf" and regexp_matches({column}, '@|(^|\D)1\d{{2}}[ -]?\d{{4}}[ -]?\d{{4}}(\D|$)')"
+                ).fetchall()[0][0]
+                assert found == 0, f"{schema}.{table}.{column}"
+    with duckdb.connect(str(settings.vault / "vault.duckdb"), read_only=True) as con:
+        people = con.execute("select name, email, phone from contacts where name is not null limit 200").fetchall()
+    assert len(people) == 200
+    texts = [settings.ledger.read_bytes()]
+    texts += [path.read_bytes() for path in (published / "reports").rglob("*.html")]
+    texts += [path.read_bytes() for path in (published / "exports").rglob("*.csv")]
+    for person in people:
+        for cell in person[1:]:
+            assert not cell or not any(cell.encode() in text for text in texts)
+    assert oct(settings.vault.stat().st_mode)[-3:] == oct(settings.inbox.stat().st_mode)[-3:] == "700"
+
+
+def test_a_full_disk_fails_the_night_and_yesterday_stands(tmp_path, shop):
+    data_dir = make_data_dir(tmp_path, shop)
+    night(data_dir, date(2026, 10, 31))
+    before = read_settings(data_dir).warehouse.read_bytes()
+    # a limit on the size of any file the process writes is what a full disk is to it
+    script = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        " resource.setrlimit(resource.RLIMIT_FSIZE, (6_000_000, 6_000_000)); import flows;"
+        " sys.exit(flows.main(['nightly', '--data-dir', sys.argv[1], '--as-of', '2026-11-01']))"
+    )
+    root = Path(flows.__file__).parent
+    done = subprocess.run([sys.executable, "-c", script, str(data_dir)], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    assert "yesterday" in done.stderr or "still stands" in done.stderr
+    assert read_settings(data_dir).warehouse.read_bytes() == before
+    night(data_dir)
+    assert (
+        value(read_settings(data_dir).warehouse, "select max(as_of)::varchar from marts.customer_facts") == "2026-11-01"
+    )
 
 
 def test_rooms_do_not_import_later_ones():

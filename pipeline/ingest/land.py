@@ -130,7 +130,9 @@ def _check(con, contract, mapping, reading, available, table):
     leave that work to one core.
     """
     con.execute(_checked_sql(contract, mapping, reading, available, table))
-    con.execute("create or replace view scratch.checked as select rowid + 1 as good_record, * from scratch.checked_rows")
+    con.execute(
+        "create or replace view scratch.checked as select rowid + 1 as good_record, * from scratch.checked_rows"
+    )
     return value(con, "select count(*) from scratch.checked_rows")
 
 

@@ -50,7 +50,9 @@ def check_entities(
 def check_unfiltered(
     con, contract: Contract, mapping: EntityMap, reading: Reading, available: set[str]
 ) -> pl.DataFrame:
-    """The contract's suite over every record of the file last read (scratch.records), good or bad: its counts are those of the quarantine by rule.
+    """The contract's suite over every record of the file last read (scratch.records), good or bad.
+
+    Its counts are those of the quarantine by rule.
 
     One row per expectation, with the columns of CHECKS. Not for a mapping that folds several lines into a record. con
     holds the variables file_id and observed_at. available: the columns of the file.
@@ -69,7 +71,7 @@ def _unfiltered_sql(contract, mapping, reading, available):
     for name, column in contract.columns.items():
         unmapped = Field(constant=reading.currency) if name == "currency" else Field()
         field = mapping.columns.get(name, unmapped)
-        given = "'sum'" if field.add or field.subtract else raw_cell(field, column, available)
+        given = raw_cell(field, column, available)
         cell = identifier(f"cell_{name}")
         typed = typed_cell(field, replace(column, values=()), reading, cell)
         if column.values:

@@ -52,9 +52,7 @@ def log_likelihood(params, x, t_x, age, counts=1):
     """Sum over customers of the log-likelihood (the paper's eq. 6)."""
     x, t_x, age, counts = np.broadcast_arrays(*(np.asarray(v, float) for v in (x, t_x, age, counts)))
     values = np.array([params[name] for name in NAMES])
-    return _log_likelihood_and_gradient(
-        values, _prepare(x.ravel(), t_x.ravel(), age.ravel(), counts.ravel())
-    )[0]
+    return _log_likelihood_and_gradient(values, _prepare(x.ravel(), t_x.ravel(), age.ravel(), counts.ravel()))[0]
 
 
 def log_likelihood_gradient(params, x, t_x, age, counts):
@@ -102,9 +100,7 @@ def prob_purchases_while_alive(params, count, x, age, t):
 
 def prob_none_while_alive(params, x, age, t):
     """P(no purchase in (age, age + t] | alive at age)."""
-    return np.exp(
-        -(params["r"] + np.asarray(x, float)) * np.log1p(t / (params["alpha"] + np.asarray(age, float)))
-    )
+    return np.exp(-(params["r"] + np.asarray(x, float)) * np.log1p(t / (params["alpha"] + np.asarray(age, float))))
 
 
 def simulate(params, age, seed):
@@ -212,9 +208,7 @@ def _log_likelihood_and_gradient(values, data):
             x_counts @ (digamma(r + x) - digamma(r) + np.log(alpha))
             - (counts @ log_age)
             + weighted_left @ (log_age - log_t),
-            r / alpha * counts.sum()
-            - by_age @ (1 / (alpha + data["age"]))
-            - by_t @ (1 / (alpha + data["t"])),
+            r / alpha * counts.sum() - by_age @ (1 / (alpha + data["age"])) - by_t @ (1 / (alpha + data["t"])),
             x_counts @ total + (left_by_x @ is_repeat) / a,
             x_counts @ (total + digamma(b + x) - digamma(b)) - left_by_x @ (is_repeat / later),
         ]

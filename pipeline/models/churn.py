@@ -76,9 +76,7 @@ def run_churn(facts, as_of, training, calibration, test, horizon_days=90, seed=2
         run = make_model_run(as_of, "churn", "not enough data", str(error), 0)
         return pl.DataFrame(schema=SCHEMA), run, no_backtests()
     scores = predict_churn(facts, model) if model.status == "used" else pl.DataFrame(schema=SCHEMA)
-    run = make_model_run(
-        as_of, "churn", model.status, model.message, len(scores), describe_model(model), model.metrics
-    )
+    run = make_model_run(as_of, "churn", model.status, model.message, len(scores), describe_model(model), model.metrics)
     return scores, run, make_backtests(as_of, "churn", test["as_of"].max(), horizon_days, model.test_rows)
 
 
@@ -103,9 +101,7 @@ def fit_churn(training, calibration, test, horizon_days=90, seed=20260101):
     classifier = kind(encoding, seed).fit(encode(learning, encoding), _labels(learning))
 
     later = sets["calibration"]
-    slope, intercept = measures.calibration_line(
-        _labels(later), expit(classifier.log_odds(encode(later, encoding)))
-    )
+    slope, intercept = measures.calibration_line(_labels(later), expit(classifier.log_odds(encode(later, encoding))))
     actual = _labels(sets["test"])
     probability = _calibrate(classifier.log_odds(encode(sets["test"], encoding)), slope, intercept)
     baselines = _predict_baselines(sets)
@@ -136,9 +132,7 @@ def predict_churn(facts, model):
         values = encode(chunk, model.encoding)
         probability = _calibrate(model.classifier.log_odds(values), model.slope, model.intercept)
         contributions = model.classifier.contributions(values, REASON_OF, len(REASONS)) * model.slope
-        scores = chunk.select("customer_id", "as_of").with_columns(
-            churn_probability=pl.Series(probability).round(6)
-        )
+        scores = chunk.select("customer_id", "as_of").with_columns(churn_probability=pl.Series(probability).round(6))
         band = (
             pl.when(pl.col("churn_probability") >= HIGH_FROM)
             .then(pl.lit("high"))
@@ -219,9 +213,7 @@ def _check_size(name, rows):
     if churned < least_class:
         raise NotEnoughData(f"customers who left after the {name} cut-off", least_class, churned)
     if len(rows) - churned < least_class:
-        raise NotEnoughData(
-            f"customers who stayed after the {name} cut-off", least_class, len(rows) - churned
-        )
+        raise NotEnoughData(f"customers who stayed after the {name} cut-off", least_class, len(rows) - churned)
 
 
 def _sample(rows, size, rng):
@@ -242,9 +234,7 @@ def _calibrate(log_odds, slope, intercept):
 def _predict_baselines(sets):
     # what anyone would do without a model: everybody the same chance, or a chance by days since the last
     # order alone
-    known = pl.concat(
-        [sets[name].select("recency_days", "is_churned") for name in ("training", "calibration")]
-    )
+    known = pl.concat([sets[name].select("recency_days", "is_churned") for name in ("training", "calibration")])
     base_rate = np.full(len(sets["test"]), _labels(known).mean())
     encoding = Encoding(("recency_days",), {})
     rule = Logistic(encoding, 0).fit(encode(known, encoding), _labels(known))

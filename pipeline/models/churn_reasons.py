@@ -42,13 +42,7 @@ def _percent(name):
 def _count(name, noun):
     is_one = pl.col(name) == 1
     many = pl.format("{} " + noun + "s", _whole(name))
-    return (
-        pl.when(pl.col(name) == 0)
-        .then(pl.lit(f"no {noun}s"))
-        .when(is_one)
-        .then(pl.lit(f"1 {noun}"))
-        .otherwise(many)
-    )
+    return pl.when(pl.col(name) == 0).then(pl.lit(f"no {noun}s")).when(is_one).then(pl.lit(f"1 {noun}")).otherwise(many)
 
 
 def _known(*names):
@@ -259,9 +253,7 @@ REASONS = (
 
 NUMERIC = tuple(name for reason in REASONS for name in reason.numeric)
 CATEGORICAL = tuple(name for reason in REASONS for name in reason.categorical)
-REASON_OF = {
-    name: position for position, reason in enumerate(REASONS) for name in reason.numeric + reason.categorical
-}
+REASON_OF = {name: position for position, reason in enumerate(REASONS) for name in reason.numeric + reason.categorical}
 # a smaller rise of the log-odds is not worth a marketer's eye
 SMALLEST_RISE = 0.05
 
@@ -288,9 +280,7 @@ def word_reasons(customers, contributions):
     group adds to the log-odds of leaving. Only what raises them by 0.05 or more is a reason, the strongest
     first; null when fewer.
     """
-    applies = customers.select(
-        reason.applies.fill_null(False).alias(reason.code) for reason in REASONS
-    ).to_numpy()
+    applies = customers.select(reason.applies.fill_null(False).alias(reason.code) for reason in REASONS).to_numpy()
     rises = np.where(applies & (contributions >= SMALLEST_RISE), contributions, 0.0)
     strongest = np.argsort(-rises, axis=1, kind="stable")[:, :3]
     is_reason = np.take_along_axis(rises, strongest, axis=1) > 0

@@ -33,9 +33,7 @@ def fit_encoding(frame, numeric, categorical):
     """The columns worth learning from: present, not all null, not constant (a gap counts as a value)."""
     frame_columns = set(frame.columns)
     kept = tuple(
-        n
-        for n in numeric
-        if n in frame_columns and frame[n].null_count() < len(frame) and frame[n].n_unique() > 1
+        n for n in numeric if n in frame_columns and frame[n].null_count() < len(frame) and frame[n].n_unique() > 1
     )
     levels = {}
     for name in categorical:
@@ -53,11 +51,7 @@ def encode(frame, encoding):
     columns = [pl.col(name).cast(pl.Float64) for name in encoding.numeric]
     columns += [
         pl.when(pl.col(name).is_not_null())
-        .then(
-            pl.col(name).replace_strict(
-                levels, range(len(levels)), default=len(levels), return_dtype=pl.Float64
-            )
-        )
+        .then(pl.col(name).replace_strict(levels, range(len(levels)), default=len(levels), return_dtype=pl.Float64))
         .alias(name)
         for name, levels in encoding.categorical.items()
     ]

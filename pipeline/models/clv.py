@@ -120,8 +120,7 @@ def predict_spend(purchases, params, horizon_days, seed):
         share_zero = 1 - alive[index] * (1 - none_while_alive[index])
         unit = _spend_unit(params, x[part], z[part])
         low[part], high[part] = (
-            unit * _look_up(table, rows["x"][index], rows["age"][index], share_zero, level)
-            for level in INTERVAL
+            unit * _look_up(table, rows["x"][index], rows["age"][index], share_zero, level) for level in INTERVAL
         )
     return {
         "p_alive": alive[row_of],
@@ -143,9 +142,7 @@ def backtest_clv(facts_at_cut_off, outcomes, horizon_days, as_of, seed=20260101)
         params, _, _ = _fit(purchases)
     except NotEnoughData:
         return no_backtests()
-    found = purchases.select("customer_id").join(
-        outcomes, on="customer_id", how="left", maintain_order="left"
-    )
+    found = purchases.select("customer_id").join(outcomes, on="customer_id", how="left", maintain_order="left")
     orders = found["order_day_count"].fill_null(0).cast(pl.Float64).to_numpy()
     spend = found["net_spend_amount"].cast(pl.Float64).fill_null(0.0).to_numpy()
     predicted = predict_spend(purchases, params, horizon_days, seed)
@@ -167,9 +164,7 @@ def backtest_clv(facts_at_cut_off, outcomes, horizon_days, as_of, seed=20260101)
         ):
             value, own = measure(actual, model), measure(actual, naive)
             rows.append((f"{name}_{measure.__name__}", value, "own rate", own, n))
-        rows.append(
-            (f"{name}_rmse", measures.rmse(actual, model), "zero", measures.rmse(actual, 0 * model), n)
-        )
+        rows.append((f"{name}_rmse", measures.rmse(actual, model), "zero", measures.rmse(actual, 0 * model), n))
         for position, (mean, happened, count) in enumerate(measures.deciles(actual, model), start=1):
             rows.append((f"{name}_decile_{position:02d}", mean, "actual", happened, count))
     for repeats in range(8):
@@ -239,9 +234,7 @@ def _score(purchases, params, seed):
         "clv_365d_high": year["high"],
     }
     ids = purchases.select("customer_id", "as_of")
-    return ids.with_columns(
-        pl.Series(name, values, dtype=pl.Float64).round(6) for name, values in columns.items()
-    )
+    return ids.with_columns(pl.Series(name, values, dtype=pl.Float64).round(6) for name, values in columns.items())
 
 
 def _distinct(purchases):
@@ -250,8 +243,7 @@ def _distinct(purchases):
     if len(x) and (t.min() < 0 or (age - t).min() < 0):
         worst = purchases["customer_id"][int(np.argmin(np.minimum(t, age - t)))]
         raise ValueError(
-            f"customer {worst}: needs first_order_on <= last_order_on < as_of;"
-            " build the facts again for this as_of"
+            f"customer {worst}: needs first_order_on <= last_order_on < as_of; build the facts again for this as_of"
         )
     keys, row_of, counts = np.unique((x << 40) + (t << 20) + age, return_inverse=True, return_counts=True)
     mask = (1 << 20) - 1
@@ -290,9 +282,7 @@ def _tabulate_spend(params, rows, weeks, seed):
     rng = np.random.default_rng(seed)
     alpha = params["bgnbd"]["alpha"]
     top = max(rows["x"].max(), 2.0)
-    x_nodes = np.unique(
-        np.concatenate([np.arange(0.0, min(top, 10.0) + 1), np.geomspace(2, top, 16).round()])
-    )
+    x_nodes = np.unique(np.concatenate([np.arange(0.0, min(top, 10.0) + 1), np.geomspace(2, top, 16).round()]))
     age_nodes = np.linspace(np.log(alpha), np.log(alpha + max(rows["age"].max(), 1.0)), 20)
     normal_nodes = np.linspace(-3.2, 3.2, 41)
     log_quantiles = np.empty((len(x_nodes), len(age_nodes), len(normal_nodes)))
@@ -308,9 +298,7 @@ def _tabulate_spend(params, rows, weeks, seed):
         cdf = np.cumsum(pmf, axis=1)
         for j in range(len(ages)):
             drawn = counts[np.minimum(np.searchsorted(cdf[j] / cdf[j, -1], strata), len(counts) - 1)]
-            spend = np.sort(
-                drawn * 1.0 if params["gamma_gamma"] is None else _draw_spend(params, drawn, x, rng)
-            )
+            spend = np.sort(drawn * 1.0 if params["gamma_gamma"] is None else _draw_spend(params, drawn, x, rng))
             log_quantiles[i, j] = np.log(np.quantile(spend, ndtr(normal_nodes)))
     axes = (np.log1p(x_nodes), age_nodes, normal_nodes)
     return {

@@ -134,8 +134,7 @@ def find_segment_of_cells(segments, where):
     if missing:
         r, f, m = missing[0]
         raise ValueError(
-            f"{where}: {len(missing)} of the 125 cells are in no segment, first r{r} f{f} m{m};"
-            " add a box for them"
+            f"{where}: {len(missing)} of the 125 cells are in no segment, first r{r} f{f} m{m}; add a box for them"
         )
     return found
 
@@ -145,9 +144,7 @@ def find_unreachable_segments(scores):
     reached = [set(scores[column].unique()) for column in ("r_score", "f_score", "m_score")]
     segment_of = find_segment_of_cells(read_rfm_segments(), "rfm_segments.yaml")
     reachable = {segment_of[cell] for cell in itertools.product(*reached)}
-    return [
-        segment["name"] for position, segment in enumerate(read_rfm_segments()) if position not in reachable
-    ]
+    return [segment["name"] for position, segment in enumerate(read_rfm_segments()) if position not in reachable]
 
 
 def name_value_class(r, f, m):
@@ -170,8 +167,7 @@ def _range_of(segment, box, key, where):
     low, high = box.get(key, [SCORES[0], SCORES[-1]])
     if not SCORES[0] <= low <= high <= SCORES[-1]:
         raise ValueError(
-            f"{where}: segment {segment['name']!r} has {key} from {low} to {high};"
-            " scores go from 1 to 5, low first"
+            f"{where}: segment {segment['name']!r} has {key} from {low} to {high}; scores go from 1 to 5, low first"
         )
     return range(low, high + 1)
 

@@ -39,9 +39,7 @@ def name_segments(segments, feature_names):
 
 
 def _find_traits(centroid, feature_names):
-    strongest_first = sorted(
-        zip(feature_names, centroid, strict=True), key=lambda pair: (-abs(pair[1]), pair[0])
-    )
+    strongest_first = sorted(zip(feature_names, centroid, strict=True), key=lambda pair: (-abs(pair[1]), pair[0]))
     return [WORDS[name][0 if value > 0 else 1] for name, value in strongest_first if abs(value) >= UNUSUAL]
 
 

@@ -199,13 +199,10 @@ def _transform(customers, features):
 
 def _place_previous(previous_model, features):
     # the old centroids in tonight's standard deviations; None where the features are no longer the same
-    if previous_model is None or [f["name"] for f in features] != [
-        f["name"] for f in previous_model["features"]
-    ]:
+    if previous_model is None or [f["name"] for f in features] != [f["name"] for f in previous_model["features"]]:
         return None
     old, new = (
-        [np.array([f[key] for f in fs]) for key in ("mean", "scale")]
-        for fs in (previous_model["features"], features)
+        [np.array([f[key] for f in fs]) for key in ("mean", "scale")] for fs in (previous_model["features"], features)
     )
     centroids = np.array([segment["centroid"] for segment in previous_model["segments"]])
     return (centroids * old[1] + old[0] - new[0]) / new[1]
@@ -221,11 +218,7 @@ def _choose_k(points, ks, start, seed, rng):
         enough = 1 < len(np.unique(head)) < len(head)
         silhouettes[k] = float(silhouette_score(sample[:SILHOUETTE_ROWS], head)) if enough else -1.0
     best = max(ks, key=lambda k: (round(silhouettes[k], 6), -k))
-    if (
-        start is not None
-        and len(start) in silhouettes
-        and silhouettes[len(start)] > silhouettes[best] - KEEP_MARGIN
-    ):
+    if start is not None and len(start) in silhouettes and silhouettes[len(start)] > silhouettes[best] - KEEP_MARGIN:
         best = len(start)
     return best, silhouettes
 
@@ -270,6 +263,4 @@ def _match(centroids, features, previous_model):
     between = cdist(old, old)[np.triu_indices(len(old), 1)]
     limit = MATCH_SHARE * np.median(between)
     pairs = zip(*linear_sum_assignment(distances), strict=True)
-    return {
-        new: previous_model["segments"][before] for new, before in pairs if distances[new, before] < limit
-    }
+    return {new: previous_model["segments"][before] for new, before in pairs if distances[new, before] < limit}

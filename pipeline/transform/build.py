@@ -57,7 +57,12 @@ def build_contacts(con) -> None:
 
 
 def build_facts(
-    con, as_of: date, timezone: str, training_cut_offs: list[date], training_customers: int, report: Callable[[str, int], None]
+    con,
+    as_of: date,
+    timezone: str,
+    training_cut_offs: list[date],
+    training_customers: int,
+    report: Callable[[str, int], None],
 ) -> None:
     """marts.customer_facts as of tonight, and the same SQL's temporary training_facts as of each training cut-off.
 

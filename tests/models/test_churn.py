@@ -64,9 +64,7 @@ def test_a_night(make_shop, make_sets, is_crooked):
     assert json.loads(run["params"])["classifier"] == champion
     assert dict(scores.schema) == SCHEMA and scores["customer_id"].is_sorted() and len(scores) == 500
     assert scores["churn_probability"].is_between(0, 1).all()
-    bands = scores.group_by("churn_band").agg(
-        low=pl.min("churn_probability"), high=pl.max("churn_probability")
-    )
+    bands = scores.group_by("churn_band").agg(low=pl.min("churn_probability"), high=pl.max("churn_probability"))
     for band, low, high in bands.iter_rows():
         floor, ceiling = {"high": (0.7, 1), "medium": (0.4, 0.7), "low": (0, 0.4)}[band]
         assert floor <= low and high <= ceiling
@@ -76,9 +74,9 @@ def test_a_night(make_shop, make_sets, is_crooked):
     metrics = json.loads(run["metrics"])
     assert metrics["calibration_slope"] == pytest.approx(1, abs=0.25)
     assert "complaint_count" not in metrics["features"]
-    assert run_churn(
-        facts.sample(fraction=1, shuffle=True), TONIGHT, *make_sets(2500, is_crooked=is_crooked)
-    )[0].equals(scores)
+    assert run_churn(facts.sample(fraction=1, shuffle=True), TONIGHT, *make_sets(2500, is_crooked=is_crooked))[
+        0
+    ].equals(scores)
 
 
 def test_probabilities_come_close_to_the_law(make_shop, make_sets):

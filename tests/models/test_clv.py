@@ -114,8 +114,7 @@ def test_invariants(simulate_facts, seed):
     assert scores.filter(pl.col("p_alive") > 1).is_empty()
     assert scores.filter(pl.col("expected_orders_90d") > pl.col("expected_orders_365d")).is_empty()
     assert scores.filter(
-        (pl.col("clv_365d_low") > pl.col("clv_365d_amount"))
-        | (pl.col("clv_365d_amount") > pl.col("clv_365d_high"))
+        (pl.col("clv_365d_low") > pl.col("clv_365d_amount")) | (pl.col("clv_365d_amount") > pl.col("clv_365d_high"))
     ).is_empty()
     assert predict_clv(facts.sample(fraction=1, shuffle=True, seed=seed), LAW, seed).equals(scores)
 
@@ -124,9 +123,7 @@ def test_invariants(simulate_facts, seed):
     ("x", "t_days", "age_days", "z"), [(0, 0, 200, 0.0), (3, 150, 200, 40.0), (40, 590, 600, 15.0)]
 )
 def test_interval_is_that_of_simulated_futures(x, t_days, age_days, z):
-    purchases = pl.DataFrame(
-        {"x": [x, 90], "t_days": [t_days, 650], "age_days": [age_days, 700], "z": [z, 9.0]}
-    )
+    purchases = pl.DataFrame({"x": [x, 90], "t_days": [t_days, 650], "age_days": [age_days, 700], "z": [z, 9.0]})
     found = predict_spend(purchases, LAW, 365, 1)
     rng = np.random.default_rng(5)
     n = 100_000

@@ -24,9 +24,7 @@ def test_gini_does_not_hang_on_the_order_of_ties():
     assert measures.normalised_gini(actual, np.ones(5)) == pytest.approx(0)
     tied = np.array([0.0, 1.0, 0.0, 0.0, 1.0])
     order = [4, 2, 3, 1, 0]
-    assert measures.normalised_gini(actual, tied) == pytest.approx(
-        measures.normalised_gini(actual[order], tied[order])
-    )
+    assert measures.normalised_gini(actual, tied) == pytest.approx(measures.normalised_gini(actual[order], tied[order]))
 
 
 def test_lift_counts_ties_at_the_edge_in_part():
@@ -52,9 +50,7 @@ def test_undefined_is_nan_not_a_crash():
 
 
 def test_model_run_is_json_and_versioned_by_its_parameters():
-    run = make_model_run(
-        None, "clv", "used", "", 1, {"a": np.float64(1.5)}, {"b": float("nan"), "c": [np.int64(2)]}
-    )
+    run = make_model_run(None, "clv", "used", "", 1, {"a": np.float64(1.5)}, {"b": float("nan"), "c": [np.int64(2)]})
     assert json.loads(run["params"]) == {"a": 1.5}
     assert json.loads(run["metrics"]) == {"b": None, "c": [2]}
     assert run["version"] == make_model_run(None, "clv", "used", "x", 9, {"a": 1.5})["version"]
