@@ -64,7 +64,7 @@ TABLE_MEANINGS = {
 }
 
 
-def build_tags(con, catalogue, as_of, previous_history=None):
+def build_tags(con, catalogue, as_of, previous_history=None, report=None):
     """Build tags.catalogue, catalogue_values, customer_tags and tag_history for one night; existing ones are replaced.
 
     con: DuckDB connection, no transaction open, whose default database holds marts.customer_facts (of as_of only) and the
@@ -73,7 +73,7 @@ def build_tags(con, catalogue, as_of, previous_history=None):
     tags.tag_history itself.
 
     The state before as_of is the intervals begun before it, those ended at or after it reopened; so a night run again gives
-    the same tables. Customers and tags that are gone end their intervals. Confidence and evidence open no interval.
+    the same tables. report(name, count), when given, is called after every tenth tag. Customers and tags that are gone end their intervals. Confidence and evidence open no interval.
     Returns counts: tags, customer_tags, opened, ended, kept, history. Raises CatalogueError for a rule the warehouse
     cannot evaluate, ValueError for facts of another date.
     """
@@ -84,12 +84,14 @@ def build_tags(con, catalogue, as_of, previous_history=None):
     _create_tables(con)
     _write_catalogue(con, catalogue)
     _stage_previous(con, as_of, previous_history)
-    for tag in catalogue.tags:
+    for place, tag in enumerate(catalogue.tags, start=1):
         # One commit a tag: a commit per statement triples the time on disk, one for all keeps every staged tag in memory.
         # And one insert a table: DuckDB 2.0.0 loses sight of a transaction's rows when a second insert there gives none.
         con.begin()
         _build_one_tag(con, tag, as_of)
         con.commit()
+        if report and place % 10 == 0:
+            report(f"{place} of {len(catalogue.tags)} tags", place)
     _end_retired_tags(con, catalogue, as_of)
     counts = _count(con, catalogue, as_of)
     con.execute("drop table if exists temp.tag_current")

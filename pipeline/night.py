@@ -1,0 +1,400 @@
+"""The steps of one night as plain functions, in order: each takes the night and a report(name, rows), and returns its rows."""
+
+import json
+import re
+import sys
+import traceback
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from pipeline import ops
+from pipeline.ingest.contracts import load_contracts
+from pipeline.ingest.intake import (
+    OrderDataStopped,
+    current_landings,
+    inbox_files,
+    land_again,
+    observation_times,
+    pseudonym_key,
+    take_in,
+)
+from pipeline.ingest.sources import load_layouts
+from pipeline.ingest.suites import check_entities
+from pipeline.ledger import Ledger
+from pipeline.meanings import comment_all
+from pipeline.models.churn import run_churn
+from pipeline.models.clv import run_clv
+from pipeline.models.records import BACKTEST_SCHEMA, MODEL_RUN_SCHEMA
+from pipeline.models.rfm import run_rfm
+from pipeline.models.segments import run_segments
+from pipeline.reports.exports import write_exports
+from pipeline.reports.page import write_checks_page, write_page
+from pipeline.tags.build import build_tags
+from pipeline.tags.catalogue import CATALOGUE_FOLDER, load_catalogue
+from pipeline.transform.build import (
+    build_contacts,
+    build_core,
+    build_facts,
+    build_outcomes,
+    model_facts,
+    set_night,
+)
+from pipeline.transform.identity import resolve_customers
+from pipeline.transform.staging import stage_entities
+from pipeline.warehouse import (
+    attach,
+    connect,
+    copy_schemas,
+    frame,
+    newest_as_of,
+    prune_snapshots,
+    publish,
+    state_before,
+    value,
+    write_frame,
+)
+
+STATUS_ZH = {"unknown": "无法识别", "unreadable": "无法读取", "changing": "读取时发生变化", "failed": "未入库"}
+MODEL_STATUS_ZH = {"held": "暂不使用", "not enough data": "数据不足"}
+PUBLISHED_STATE = ("marts", "scores", "tags", "ops")
+
+
+class NightFailed(Exception):
+    """The night stopped; yesterday still stands. The message says at which step, why, and the mend."""
+
+
+class Night:
+    """One run: its settings, paths and connection, and the steps it has taken so far."""
+
+    def __init__(self, settings, as_of, run_id, started_at, full):
+        self.settings, self.as_of, self.run_id, self.started_at, self.full = settings, as_of, run_id, started_at, full
+        self.ledger = Ledger(settings.ledger)
+        self.layouts = load_layouts(settings.data_dir / "sources")
+        self.catalogue = load_catalogue(CATALOGUE_FOLDER, settings.data_dir / "tags")
+        self.scratch = settings.vault / "scratch" / run_id
+        self.scratch.mkdir(parents=True)
+        self.con = connect(settings, self.scratch)
+        self.landings, self.warnings, self.steps = [], [], []
+        self.previous, self.is_previous_earlier = None, False
+
+    def warn(self, en, zh):
+        """Something that whoever reads the summary or the page should know."""
+        self.warnings.append(zh if self.settings.language == "zh" else en)
+
+
+def take_step(night, title, work, report):
+    """One step's row count; its error as one line that carries no cell of a file, since Prefect keeps what is raised."""
+    try:
+        return work(night, report)
+    except (OrderDataStopped, ops.LinesLost) as error:
+        why = str(error)
+    except duckdb.Error as error:
+        why = f"{type(error).__name__}: " + re.sub(r"\"[^\"]*\"|'[^']*'", "…", str(error).splitlines()[0])
+    except OSError as error:
+        why = f"{error.strerror or type(error).__name__}; free the disk or mend its rights"
+    except Exception as error:
+        # a fault of ours: say where, but not the message, which may hold a cell of a file
+        print("".join(traceback.format_tb(error.__traceback__)), file=sys.stderr)
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        why = f"{type(error).__name__} in {Path(place.filename).name} line {place.lineno}"
+    # raised outside the except blocks: the new error must not carry the old one, nor its frames
+    raise NightFailed(f"{title}: {why}")
+
+
+def ingest(night, report):
+    """Land what the inbox brings, and again what a corrected mapping changed."""
+    settings, ledger = night.settings, night.ledger
+    ingest_con = connect(settings, night.scratch)
+    ingest_con.execute("attach ? as scratch_file", (str(night.scratch / "ingest.duckdb"),))
+    ingest_con.execute("use scratch_file")
+    ingest_con.execute("set variable pseudonym_key = ?", (pseudonym_key(settings),))
+    ingest_con.execute(
+        "create temp macro keyed(v) as"
+        " sha256(getvariable('pseudonym_key') || sha256(getvariable('pseudonym_key') || v))[:32]"
+    )
+    landed = 0
+    with closing(ingest_con):
+        earlier = ledger.rows("select * from contents order by observed_at, content_hash")
+        outcomes = [
+            land_again(ingest_con, content, settings, night.layouts, ledger, night.scratch, night.full)
+            for content in earlier
+        ]
+        files = inbox_files(settings)
+        for path, observed_at in zip(files, observation_times(night.started_at, len(files)), strict=True):
+            outcome = take_in(
+                ingest_con, path, settings, night.layouts, ledger, night.scratch, observed_at, night.run_id
+            )
+            outcomes.append(outcome)
+            landed += sum(landing.landed for landing in outcome.landings)
+            report(f"{outcome.file_name}: {outcome.status}", sum(landing.landed for landing in outcome.landings))
+    for outcome in outcomes:
+        if outcome.status in ("unknown", "unreadable", "changing", "failed"):
+            night.warn(
+                f"{outcome.file_name}: {outcome.status}: {outcome.message}",
+                f"{outcome.file_name}：{STATUS_ZH[outcome.status]}：{outcome.message}",
+            )
+        ledger.insert(
+            "files",
+            run_id=night.run_id,
+            file_id=outcome.file_id,
+            file_name=outcome.file_name,
+            layout=outcome.layout,
+            source=outcome.source,
+            status=outcome.status,
+            message=outcome.message,
+            size_bytes=outcome.size_bytes,
+            line_count=outcome.line_count,
+            observed_at=outcome.observed_at,
+        )
+    night.landings = current_landings(settings, night.layouts, ledger)
+    if not any(landing["entity"] == "orders" for landing in night.landings):
+        raise OrderDataStopped(
+            f"no order data: the inbox {settings.inbox.name}/ has no file that a layout with orders recognises"
+        )
+    absent = ops.absent_entities(night.landings)
+    if absent:
+        night.warn(
+            f"no source delivers {', '.join(absent)}: what needs them is left out",
+            f"没有来源提供{'、'.join(load_contracts()[entity].meaning['zh'] for entity in absent)}：依赖它们的内容已省略",
+        )
+    return landed
+
+
+def open_warehouse(night):
+    """The scratch warehouse as the default database, the scratch vault beside it, and the night before to read."""
+    settings, con = night.settings, night.con
+    attach(con, night.scratch / "warehouse.duckdb", "warehouse", settings.storage_version)
+    attach(con, night.scratch / "vault.duckdb", "vault", settings.storage_version)
+    con.execute("use warehouse")
+    con.execute("create schema ops")
+    vault = settings.vault / "vault.duckdb"
+    if vault.exists():
+        attach(con, vault, "previous_vault")
+        con.execute("create table vault.customer_map as select * from previous_vault.customer_map")
+        con.execute("detach previous_vault")
+    state = state_before(settings, night.as_of)
+    if state:
+        attach(con, state, "previous")
+        night.previous = "previous"
+        night.is_previous_earlier = value(con, "select max(as_of) from previous.ops.night") < night.as_of
+
+
+def identity(night, report):
+    """Which source records are one customer."""
+    paths = {}
+    for landing in night.landings:
+        paths.setdefault(landing["entity"], []).append(night.settings.vault / landing["path"])
+    open_warehouse(night)
+    set_night(night.con, night.as_of, night.settings.business_timezone)
+    stage_entities(night.con, paths)
+    counts = resolve_customers(night.con, night.settings.max_customers_per_identifier)
+    for name, count in counts.items():
+        report(name.replace("_", " "), count)
+    build_contacts(night.con)
+    return counts["customers"]
+
+
+def core(night, report):
+    """Everything landed, as tables."""
+    build_core(night.con, report)
+    return value(night.con, "select count(*) from core.orders")
+
+
+def facts(night, report):
+    """What was known of each customer before as_of, and before each training cut-off."""
+    horizon = timedelta(days=night.settings.churn_horizon_days)
+    oldest = value(night.con, "select min(ordered_on) from core.orders where customer_id is not null")
+    cut_offs = [night.as_of - horizon * back for back in (1, 2, 3, 4)]
+    night.cut_offs = [day for day in cut_offs if oldest and day - horizon >= oldest]
+    build_facts(
+        night.con,
+        night.as_of,
+        night.settings.business_timezone,
+        night.cut_offs,
+        night.settings.training_customers,
+        report,
+    )
+    horizons = [(day, night.settings.churn_horizon_days) for day in night.cut_offs]
+    horizons += [(day, 2 * night.settings.churn_horizon_days) for day in night.cut_offs[1:2]]
+    build_outcomes(night.con, horizons, night.settings.business_timezone)
+    return value(night.con, "select count(*) from marts.customer_facts")
+
+
+def checks(night, report):
+    """The contracts as Great Expectations suites, over what landed."""
+    delivered = sorted({landing["entity"] for landing in night.landings})
+    before = None
+    if night.is_previous_earlier:
+        rows = night.con.execute(
+            "select entity, sum(record_count) from previous.ops.reconciliation group by entity"
+        ).fetchall()
+        before = {entity: int(count) for entity, count in rows}
+    results = check_entities(night.con, delivered, night.run_id, night.as_of, before)
+    ops.append_history(night.con, "checks", results.select(*ops.CHECKS), night.as_of, None)
+    failed = results.filter(~pl.col("success"))
+    for row in failed.iter_rows(named=True):
+        where = f"{row['entity']} {row['column_name'] or ''} {row['rule']}: {row['message']}"
+        night.warn(f"check failed: {where}", f"检查未通过：{where}")
+    return len(results)
+
+
+def score(night, report):
+    """RFM, segments, lifetime value and churn."""
+    con, as_of, settings = night.con, night.as_of, night.settings
+    con.execute("create schema if not exists scores")
+    tonight = frame(con, model_facts("marts.customer_facts") + " order by customer_id")
+    runs, backtests = [], [pl.DataFrame(schema=BACKTEST_SCHEMA)]
+
+    def keep(table, result):
+        scores, run, tested = result
+        write_frame(con, f"scores.{table}", scores)
+        runs.append(run)
+        backtests.append(tested)
+        report(f"scores.{table}: {run['status']}", len(scores))
+        if run["status"] != "used":
+            night.warn(
+                f"{run['model']}: {run['status']}: {run['message']}",
+                f"模型 {run['model']}：{MODEL_STATUS_ZH.get(run['status'], run['status'])}：{run['message']}",
+            )
+
+    keep("rfm", run_rfm(tonight, as_of))
+    keep("segments", run_segments(tonight, as_of, _last_params(night, "segments"), settings.seed))
+    keep("clv", run_clv(tonight, as_of, *_clv_backtest(night), seed=settings.seed))
+    windows = _churn_windows(night)
+    keep("churn", run_churn(tonight, as_of, *windows, settings.churn_horizon_days, settings.seed))
+    ops.append_history(con, "model_runs", pl.DataFrame(runs, MODEL_RUN_SCHEMA), as_of, night.previous)
+    ops.append_history(con, "backtests", pl.concat(backtests), as_of, night.previous)
+    return value(con, "select count(*) from scores.rfm")
+
+
+def _last_params(night, model):
+    """The parameters of the model in use before tonight."""
+    if not night.previous:
+        return None
+    rows = night.con.execute(
+        "select params from previous.ops.model_runs where model = ? and status = 'used' and as_of < ?"
+        " order by as_of desc limit 1",
+        (model, night.as_of),
+    ).fetchall()
+    return json.loads(rows[0][0]) if rows else None
+
+
+def _clv_backtest(night):
+    """Facts at a cut-off two horizons ago, what came true since, and the days between."""
+    if len(night.cut_offs) < 2:
+        return None, None, None
+    cut_off, days = night.cut_offs[1], 2 * night.settings.churn_horizon_days
+    facts_then = frame(night.con, model_facts("training_facts", f"as_of = date '{cut_off}'") + " order by customer_id")
+    outcomes = frame(
+        night.con,
+        "select customer_id, order_day_count, net_spend_amount from outcomes semi join training_facts"
+        " using (customer_id, as_of)"
+        f" where as_of = date '{cut_off}' and horizon_days = {days} order by customer_id",
+    )
+    return facts_then, outcomes, days
+
+
+def _churn_windows(night):
+    """Training, calibration and test facts with is_churned, at cut-offs whose label windows do not overlap."""
+    days = night.settings.churn_horizon_days
+
+    def labelled(cut_offs):
+        listed = ", ".join(f"date '{day}'" for day in cut_offs) or "null"
+        facts_then = model_facts("training_facts", f"as_of in ({listed}) and recency_days <= {days}")
+        if not night.cut_offs:
+            facts_then = model_facts("marts.customer_facts", "false")
+        return frame(
+            night.con,
+            f"select facts.*, outcomes.customer_id is null as is_churned from ({facts_then}) as facts"
+            f" left join outcomes on facts.customer_id = outcomes.customer_id and facts.as_of = outcomes.as_of"
+            f" and outcomes.horizon_days = {days} order by facts.customer_id, facts.as_of",
+        )
+
+    return labelled(night.cut_offs[2:]), labelled(night.cut_offs[1:2]), labelled(night.cut_offs[0:1])
+
+
+def tag(night, report):
+    """Dated tags from facts and scores."""
+    history = "previous.tags.tag_history" if night.previous else None
+    counts = build_tags(night.con, night.catalogue, night.as_of, history, report)
+    for name, count in counts.items():
+        report(name, count)
+    return counts["customer_tags"]
+
+
+def record(night, report):
+    """The ops tables: runs, files, reconciliation, rejects; and a meaning for every column."""
+    ops.write_ops(night.con, night.ledger, night.settings, night.run_id, night.as_of, night.landings)
+    comment_all(night.con)
+    return value(night.con, "select count(*) from ops.rejects")
+
+
+def write_out(night, report):
+    """Exports and the page."""
+    settings, con = night.settings, night.con
+    rows = write_exports(con, night.scratch / "exports", settings.language, settings.workbook_max_customers)
+    for name, count in rows.items():
+        report(name, count)
+    summary = {
+        "run_id": night.run_id,
+        "as_of": night.as_of,
+        "currency": settings.reporting_currency,
+        "seconds": round(sum(step["seconds"] for step in night.steps), 1),
+        "steps": night.steps,
+        "warnings": night.warnings,
+    }
+    pages = night.scratch / "reports"
+    pages.mkdir()
+    write_page(
+        con, pages / "index.html", settings.language, night.previous if night.is_previous_earlier else None, summary
+    )
+    write_checks_page(con, pages / "checks.html", settings.language, night.run_id)
+    return sum(rows.values())
+
+
+def publish_night(night, report):
+    """One commit: the warehouse file; for a date before the newest, its snapshot."""
+    settings, con, day = night.settings, night.con, str(night.as_of)
+    newest = newest_as_of(settings)
+    is_newest = newest is None or night.as_of >= newest
+    snapshot = night.scratch / "snapshot.duckdb"
+    copy_schemas(con, PUBLISHED_STATE, snapshot, settings.storage_version)
+    con.execute("use memory")
+    for database in ("previous",) * bool(night.previous):
+        con.execute(f"detach {database}")
+    for database in ("warehouse", "vault"):
+        con.execute(f"checkpoint {database}")
+        con.execute(f"detach {database}")
+    con.close()
+    vault = (night.scratch / "vault.duckdb", settings.vault / "vault.duckdb")
+    kept = (snapshot, settings.snapshots / f"{day}.duckdb")
+    folders = [
+        (night.scratch / "exports", settings.data_dir / "exports" / day),
+        (night.scratch / "reports", settings.data_dir / "reports" / day),
+    ]
+    journal = settings.warehouse.parent / "publication.json"
+    if is_newest:
+        publish(journal, [vault], (night.scratch / "warehouse.duckdb", settings.warehouse), [kept, *folders])
+    else:
+        publish(journal, [vault], kept, folders)
+    night.ledger.publish_night(day, night.run_id)
+    prune_snapshots(settings)
+    return 1
+
+
+STEPS = (
+    ("Ingest", ingest),
+    ("Identity", identity),
+    ("Core", core),
+    ("Facts", facts),
+    ("Checks", checks),
+    ("Scores", score),
+    ("Tags", tag),
+    ("Record", record),
+    ("Exports and report", write_out),
+    ("Publish", publish_night),
+)
