@@ -167,6 +167,8 @@ def ingest(night, report):
 def open_warehouse(night):
     """The scratch warehouse as the default database, the scratch vault beside it, and the night before to read."""
     settings, con = night.settings, night.con
+    # tables here have no order of their own, and keeping one takes memory
+    con.execute("set preserve_insertion_order = false")
     attach(con, night.scratch / "warehouse.duckdb", "warehouse", settings.storage_version)
     attach(con, night.scratch / "vault.duckdb", "vault", settings.storage_version)
     con.execute("use warehouse")

@@ -170,8 +170,12 @@ def _assign_ids(con):
         """
         create or replace temp table customer_map as
         with linked as (
-            select unnest(members) as node, string_agg(distinct kind, '+' order by kind) as linked_by
-            from linking_identifiers group by node
+            select
+                node,
+                case when bool_and(kind = 'email') then 'email' when bool_and(kind = 'phone') then 'phone' else 'email+phone' end
+                    as linked_by
+            from (select unnest(members) as node, kind from linking_identifiers) as links
+            group by node
         )
 
         select

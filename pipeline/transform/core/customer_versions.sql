@@ -36,6 +36,10 @@ final as (
         referrer.customer_id as referred_by_customer_id,
         coalesce(versions.deleted, false) as is_deleted,
         versions.known_at,
+        -- one order over all versions, so that whoever picks the latest of several sources has no ties to settle
+        row_number() over (
+            order by versions.known_at, versions.source, versions.customer_key, versions.valid_from nulls first
+        ) as version_rank,
         versions.valid_from,
         versions.valid_to,
         versions.file_id

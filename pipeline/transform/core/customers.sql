@@ -18,21 +18,21 @@ attributes_of_customer as (
     select
         customer_id,
         min(registered_at) as registered_at,
-        arg_max(gender, row(known_at, source, source_customer_id)) as gender,
-        arg_max(birth_year, row(known_at, source, source_customer_id)) as birth_year,
-        arg_max(birth_month, row(known_at, source, source_customer_id)) as birth_month,
-        arg_max(age_band, row(known_at, source, source_customer_id)) as age_band,
-        arg_max(occupation, row(known_at, source, source_customer_id)) as occupation,
-        arg_max(education, row(known_at, source, source_customer_id)) as education,
-        arg_max(marital_status, row(known_at, source, source_customer_id)) as marital_status,
-        arg_max(income_band, row(known_at, source, source_customer_id)) as income_band,
-        arg_max(country, row(known_at, source, source_customer_id)) as country,
-        arg_max(province, row(known_at, source, source_customer_id)) as province,
-        arg_max(city, row(known_at, source, source_customer_id)) as city,
-        arg_max(district, row(known_at, source, source_customer_id)) as district,
-        arg_max(acquisition_channel, row(known_at, source, source_customer_id)) as acquisition_channel,
-        arg_max(loyalty_tier, row(known_at, source, source_customer_id)) as loyalty_tier,
-        arg_max(loyalty_points, row(known_at, source, source_customer_id)) as loyalty_points
+        arg_max(gender, version_rank) as gender,
+        arg_max(birth_year, version_rank) as birth_year,
+        arg_max(birth_month, version_rank) as birth_month,
+        arg_max(age_band, version_rank) as age_band,
+        arg_max(occupation, version_rank) as occupation,
+        arg_max(education, version_rank) as education,
+        arg_max(marital_status, version_rank) as marital_status,
+        arg_max(income_band, version_rank) as income_band,
+        arg_max(country, version_rank) as country,
+        arg_max(province, version_rank) as province,
+        arg_max(city, version_rank) as city,
+        arg_max(district, version_rank) as district,
+        arg_max(acquisition_channel, version_rank) as acquisition_channel,
+        arg_max(loyalty_tier, version_rank) as loyalty_tier,
+        arg_max(loyalty_points, version_rank) as loyalty_points
 
     from core.customer_versions
 

@@ -88,12 +88,24 @@ items_summed_to_category as (
 categories_ranked as (
 
     select
+        *,
+        row_number() over (partition by customer_id, as_of order by amount desc, category asc) as place
+
+    from items_summed_to_category
+
+),
+
+categories_summed_to_customer as (
+
+    select
         customer_id,
         as_of,
         count(*) as category_count,
-        max(row(amount, category), 2) as top_two
+        max(category) filter (where place = 1) as top_category,
+        max(amount) filter (where place = 1) as top_category_amount,
+        max(category) filter (where place = 2) as second_category
 
-    from items_summed_to_category
+    from categories_ranked
 
     group by customer_id, as_of
 
@@ -118,13 +130,10 @@ items_summed_to_brand as (
 brands_ranked as (
 
     select
-        customer_id,
-        as_of,
-        max(row(amount, brand)) as top_brand
+        *,
+        row_number() over (partition by customer_id, as_of order by amount desc, brand asc) as place
 
     from items_summed_to_brand
-
-    group by customer_id, as_of
 
 ),
 
@@ -136,21 +145,22 @@ final as (
         items.item_count,
         items.avg_item_price,
         coalesce(categories.category_count, 0) as category_count,
-        categories.top_two[1][2] as top_category,
-        (categories.top_two[1][1] / nullif(items.amount, 0))::double as top_category_share,
-        categories.top_two[2][2] as second_category,
-        brands.top_brand[2] as top_brand,
-        (brands.top_brand[1] / nullif(items.amount, 0))::double as top_brand_share
+        categories.top_category,
+        (categories.top_category_amount / nullif(items.amount, 0))::double as top_category_share,
+        categories.second_category,
+        brands.brand as top_brand,
+        (brands.amount / nullif(items.amount, 0))::double as top_brand_share
 
     from items_summed_to_customer as items
 
-    left join categories_ranked as categories
+    left join categories_summed_to_customer as categories
         on items.customer_id = categories.customer_id
         and items.as_of = categories.as_of
 
     left join brands_ranked as brands
         on items.customer_id = brands.customer_id
         and items.as_of = brands.as_of
+        and brands.place = 1
 
 )
 

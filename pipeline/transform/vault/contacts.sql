@@ -4,9 +4,7 @@ with described as (
 
     select
         customer_map.customer_id,
-        customers.source,
-        customers.customer_key,
-        customers.known_at,
+        row_number() over (order by customers.known_at, customers.source, customers.customer_key) as version_rank,
         customers.name,
         customers.birth_date,
         customers.company,
@@ -24,14 +22,24 @@ with described as (
 
 ),
 
+references_ranked as (
+
+    select
+        *,
+        row_number() over (order by seen_at nulls first, source, customer_key, email, phone) as seen_rank
+
+    from customer_references
+
+),
+
 mentioned as (
 
     select
         customer_map.customer_id,
-        arg_max(customer_references.email, row(customer_references.seen_at, customer_references.email)) as email,
-        arg_max(customer_references.phone, row(customer_references.seen_at, customer_references.phone)) as phone
+        arg_max(customer_references.email, customer_references.seen_rank) as email,
+        arg_max(customer_references.phone, customer_references.seen_rank) as phone
 
-    from customer_references
+    from references_ranked as customer_references
 
     inner join customer_map
         on customer_references.source = customer_map.source
@@ -45,14 +53,14 @@ described_by_customer as (
 
     select
         customer_id,
-        arg_max(name, row(known_at, source, customer_key)) as name,
-        arg_max(birth_date, row(known_at, source, customer_key)) as birth_date,
-        arg_max(company, row(known_at, source, customer_key)) as company,
-        arg_max(address, row(known_at, source, customer_key)) as address,
-        arg_max(postal_code, row(known_at, source, customer_key)) as postal_code,
-        arg_max(email, row(known_at, source, customer_key)) as email,
-        arg_max(phone, row(known_at, source, customer_key)) as phone,
-        arg_max(wechat, row(known_at, source, customer_key)) as wechat
+        arg_max(name, version_rank) as name,
+        arg_max(birth_date, version_rank) as birth_date,
+        arg_max(company, version_rank) as company,
+        arg_max(address, version_rank) as address,
+        arg_max(postal_code, version_rank) as postal_code,
+        arg_max(email, version_rank) as email,
+        arg_max(phone, version_rank) as phone,
+        arg_max(wechat, version_rank) as wechat
 
     from described
 
