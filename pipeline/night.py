@@ -171,7 +171,9 @@ def open_warehouse(night):
     con.execute("set preserve_insertion_order = false")
     attach(con, night.scratch / "warehouse.duckdb", "warehouse", settings.storage_version)
     attach(con, night.scratch / "vault.duckdb", "vault", settings.storage_version)
-    con.execute("use warehouse")
+    # what only this night needs goes to a file too: temporary tables would fill the memory
+    attach(con, night.scratch / "work.duckdb", "work", settings.storage_version)
+    con.execute("set search_path = 'warehouse.main,work.main'")
     con.execute("create schema ops")
     vault = settings.vault / "vault.duckdb"
     if vault.exists():

@@ -40,6 +40,8 @@ def con(tmp_path_factory):
     """The whole warehouse of a night without any data: every table and column, no row but of the tag catalogue."""
     con = duckdb.connect()
     con.execute("attach ':memory:' as vault")
+    con.execute("attach ':memory:' as work")
+    con.execute("set search_path = 'memory.main,work.main'")
     build.set_night(con, AS_OF, TIMEZONE)
     stage_entities(con, {})
     resolve_customers(con, 20)

@@ -1,4 +1,4 @@
-"""Rows -> facts: runs the SQL folders in dependency order. core/ and marts/ are published, facts/ and training/ stay temporary."""
+"""Rows -> facts: runs the SQL folders in dependency order. core/ and marts/ are published, the rest is of the night alone."""
 
 import re
 from collections.abc import Callable
@@ -64,43 +64,43 @@ def build_facts(
     training_customers: int,
     report: Callable[[str, int], None],
 ) -> None:
-    """marts.customer_facts as of tonight, and the same SQL's temporary training_facts as of each training cut-off.
+    """marts.customer_facts as of tonight, and the same SQL's work.training_facts as of each training cut-off.
 
     One cut-off at a time, so that memory holds one night's facts; tonight comes last and leaves its parts for outcomes.
     Tonight holds everybody; a training cut-off at most training_customers, drawn by the hash of their id.
     """
     con.execute("create schema if not exists marts")
     final = (FOLDER / "marts" / "customer_facts.sql").read_text(encoding="utf-8")
-    con.execute("drop table if exists training_facts")
+    con.execute("drop table if exists work.training_facts")
     for cut_off in [*sorted(training_cut_offs), as_of]:
         con.execute("create or replace temp table cut_offs (as_of date, as_of_utc timestamp)")
         con.execute("insert into cut_offs values (?, ?)", (cut_off, start_of_day_utc(cut_off, timezone)))
         drawn = "" if cut_off == as_of else f"order by md5(customer_id) limit {int(training_customers)}"
         con.execute(f"create or replace temp table cohort as select customer_id from core.customers {drawn}")
         for path in in_order(FOLDER / "facts"):
-            con.execute(f"create or replace temp table {path.stem} as {path.read_text(encoding='utf-8')}")
+            con.execute(f"create or replace table work.{path.stem} as {path.read_text(encoding='utf-8')}")
         if cut_off == as_of:
             con.execute(f"create or replace table marts.customer_facts as {final}")
             report("marts.customer_facts", value(con, "select count(*) from marts.customer_facts"))
         else:
             exists = value(con, "select count(*) from duckdb_tables() where table_name = 'training_facts'")
             con.execute(
-                f"insert into training_facts {final}" if exists else f"create temp table training_facts as {final}"
+                f"insert into work.training_facts {final}" if exists else f"create table work.training_facts as {final}"
             )
             count = value(con, f"select count(*) from training_facts where as_of = date '{cut_off}'")
             report(f"training facts as of {cut_off}", count)
 
 
 def build_outcomes(con, horizons: list[tuple[date, int]], timezone: str) -> None:
-    """Temporary table outcomes: what customers bought in [cut-off, cut-off + days) for each (cut-off, days)."""
+    """work.outcomes: what customers bought in [cut-off, cut-off + days) for each (cut-off, days)."""
     con.execute(
-        "create or replace temp table horizons (as_of date, horizon_days integer, as_of_utc timestamp, end_utc timestamp)"
+        "create or replace table work.horizons (as_of date, horizon_days integer, as_of_utc timestamp, end_utc timestamp)"
     )
     for cut_off, days in horizons:
         begin, end = (start_of_day_utc(day, timezone) for day in (cut_off, cut_off + timedelta(days=days)))
         con.execute("insert into horizons values (?, ?, ?, ?)", (cut_off, days, begin, end))
     sql = (FOLDER / "training" / "outcomes.sql").read_text(encoding="utf-8")
-    con.execute(f"create or replace temp table outcomes as {sql}")
+    con.execute(f"create or replace table work.outcomes as {sql}")
 
 
 def model_facts(table: str, where: str = "true") -> str:

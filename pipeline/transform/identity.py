@@ -22,13 +22,13 @@ EVIDENCE = {
 def resolve_customers(con, max_customers_per_identifier: int) -> dict[str, int]:
     """Fill vault.customer_map (source, customer_key, customer_id), carrying the ids that it holds already.
 
-    Makes the temporary table customer_map of tonight: source, customer_key, customer_id, first_evidence_at, linked_by.
+    Makes the table work.customer_map of tonight: source, customer_key, customer_id, first_evidence_at, linked_by.
     An identifier shared by more than max_customers_per_identifier records links none of them. Returns counts.
     """
     _collect_references(con)
     con.execute(
         """
-        create or replace temp table nodes as
+        create or replace table work.nodes as
         select
             row_number() over (order by min(seen_at) nulls last, source, customer_key) as node,
             source,
@@ -40,7 +40,7 @@ def resolve_customers(con, max_customers_per_identifier: int) -> dict[str, int]:
     )
     con.execute(
         """
-        create or replace temp table shown_identifiers as
+        create or replace table work.shown_identifiers as
         select distinct nodes.node, shown.kind, shown.identifier
         from (
             select source, customer_key, 'email' as kind, email as identifier from customer_references
@@ -54,7 +54,7 @@ def resolve_customers(con, max_customers_per_identifier: int) -> dict[str, int]:
     )
     con.execute(
         f"""
-        create or replace temp table linking_identifiers as
+        create or replace table work.linking_identifiers as
         select kind, identifier, list(node order by node) as members
         from shown_identifiers
         group by kind, identifier
@@ -82,32 +82,32 @@ def _collect_references(con):
             f"select source, customer_key, {email} as email, {phone} as phone, min({seen_at}) as seen_at"
             f" from landed_{entity} where customer_key is not null group by all"
         )
-    con.execute(f"create or replace temp table customer_references as {' union all '.join(parts)}")
+    con.execute(f"create or replace table work.customer_references as {' union all '.join(parts)}")
 
 
 def _connect(con):
-    """Temporary table labels (node, label): each node's label is the smallest node of its component."""
+    """work.labels (node, label): each node's label is the smallest node of its component."""
     con.execute(
         """
-        create or replace temp table edges as
+        create or replace table work.edges as
         select distinct unnest(members) as node, members[1] as neighbour from linking_identifiers
         """
     )
-    con.execute("create or replace temp table labels as select node, node as label from nodes")
+    con.execute("create or replace table work.labels as select node, node as label from nodes")
     rounds, changed = 0, 1
     while changed:
         rounds += 1
         # a hub takes the smallest label around it, then every node the smallest of its hubs, and labels jump to their label's
         con.execute(
             """
-            create or replace temp table hubs as
+            create or replace table work.hubs as
             select edges.neighbour as hub, min(labels.label) as label
             from edges inner join labels using (node) group by hub
             """
         )
         con.execute(
             """
-            create or replace temp table closer as
+            create or replace table work.closer as
             select edges.node, min(hubs.label) as label
             from edges inner join hubs on edges.neighbour = hubs.hub group by edges.node
             """
@@ -130,7 +130,7 @@ def _assign_ids(con):
     )
     con.execute(
         """
-        create or replace temp table components as
+        create or replace table work.components as
         with claims as (
             select carried.customer_id, labels.label, count(*) as record_count
             from vault.customer_map as carried
@@ -168,7 +168,7 @@ def _assign_ids(con):
     )
     con.execute(
         """
-        create or replace temp table customer_map as
+        create or replace table work.customer_map as
         with linked as (
             select
                 node,

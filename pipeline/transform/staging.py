@@ -10,6 +10,8 @@ from pipeline.warehouse import identifier, literal, value
 def stage_entities(con, paths: dict[str, list]) -> None:
     """Temporary views stg_<entity> and stg_<entity>_history, and the table delivered: a boolean column an entity.
 
+    con has a database named work for tables of this night alone, on its search path.
+
     paths: landed Parquet files by entity; an entity without any gets an empty view, so that all SQL runs.
     """
     for entity, contract in load_contracts().items():
@@ -31,7 +33,7 @@ def _stage(con, contract: Contract, paths):
     entity = contract.entity
     con.execute(f"create or replace temp view landed_{entity} as {rows}")
     con.execute(
-        f"create or replace temp table repeated_{entity} as"
+        f"create or replace table work.repeated_{entity} as"
         f" select hash({key}) as key_hash from landed_{entity} group by key_hash having count(*) > 1"
     )
     if value(con, f"select count(*) from repeated_{entity}") == 0:
@@ -45,7 +47,7 @@ def _stage(con, contract: Contract, paths):
     # a record's first known version extends backwards (valid_from is null); the next begins when it became known
     con.execute(
         f"""
-        create or replace temp table versions_{entity} as
+        create or replace table work.versions_{entity} as
         select
             *,
             {known_at} as known_at,

@@ -135,6 +135,8 @@ WRONG_CONSENTS = {
 @pytest.fixture
 def con():
     with duckdb.connect() as connection:
+        connection.execute("attach ':memory:' as work")
+        connection.execute("set search_path = 'memory.main,work.main'")
         connection.execute("set timezone = 'UTC'")
         connection.execute("set variable file_id = 'f1'")
         connection.execute("set variable observed_at = timestamp '2025-06-01 02:00:00'")
