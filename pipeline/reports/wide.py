@@ -92,7 +92,7 @@ def make_wide_table(con, language, customers=None, neutralise=True):
                 customer_tags.value_name,
                 customer_tags.value_name_zh
 
-            from tags.customer_tags as customer_tags
+            from (select * from tags.customer_tags {keep}) as customer_tags
 
             inner join tags.catalogue as catalogue
                 on customer_tags.tag = catalogue.tag
@@ -100,8 +100,6 @@ def make_wide_table(con, language, customers=None, neutralise=True):
             inner join tags.catalogue_values as catalogue_values
                 on customer_tags.tag = catalogue_values.tag
                 and customer_tags.value = catalogue_values.value
-
-            {keep.replace("customer_id", "customer_tags.customer_id", 1)}
 
         ),
 
