@@ -31,8 +31,10 @@ from pipeline.models.clv import run_clv
 from pipeline.models.records import BACKTEST_SCHEMA, MODEL_RUN_SCHEMA
 from pipeline.models.rfm import run_rfm
 from pipeline.models.segments import run_segments
+from pipeline.reports.audience_files import write_audiences
 from pipeline.reports.exports import write_exports
 from pipeline.reports.page import write_checks_page, write_page
+from pipeline.tags.audiences import AUDIENCE_FOLDER, load_audiences
 from pipeline.tags.build import build_tags
 from pipeline.tags.catalogue import CATALOGUE_FOLDER, load_catalogue
 from pipeline.transform.build import (
@@ -75,11 +77,12 @@ class Night:
         self.ledger = Ledger(settings.ledger)
         self.layouts = load_layouts(settings.data_dir / "sources")
         self.catalogue = load_catalogue(CATALOGUE_FOLDER, settings.data_dir / "tags")
+        self.audiences = load_audiences(AUDIENCE_FOLDER, settings.data_dir / "audiences")
         self.scratch = settings.vault / "scratch" / run_id
         self.scratch.mkdir(parents=True)
         self.con = connect(settings, self.scratch)
         self.landings, self.warnings, self.steps = [], [], []
-        self.previous, self.is_previous_earlier = None, False
+        self.previous, self.is_previous_earlier, self.lines = None, False, None
 
     def warn(self, en, zh):
         """Something that whoever reads the summary or the page should know."""
@@ -131,6 +134,7 @@ def ingest(night, report):
             outcomes.append(outcome)
             landed += sum(landing.landed for landing in outcome.landings)
             report(f"{outcome.file_name}: {outcome.status}", sum(landing.landed for landing in outcome.landings))
+            _warn_of_unknown_words(night, outcome)
     for outcome in outcomes:
         if outcome.status in ("unknown", "unreadable", "changing", "failed"):
             night.warn(
@@ -162,6 +166,18 @@ def ingest(night, report):
             f"没有来源提供{'、'.join(load_contracts()[entity].meaning['zh'] for entity in absent)}：依赖它们的内容已省略",
         )
     return landed
+
+
+def _warn_of_unknown_words(night, outcome):
+    """A word that no value map knows was emptied: said aloud, since nobody would miss it."""
+    for landing in outcome.landings:
+        words = landing.rejects.filter(pl.col("rule") == "unknown_value") if landing.rejects is not None else []
+        if len(words):
+            columns = ", ".join(words["column_name"].unique().sort())
+            night.warn(
+                f"{outcome.file_name}: {len(words)} unknown words in {columns}; add them to the layout's value map",
+                f"{outcome.file_name}：{columns} 中有 {len(words)} 个无法识别的取值，请补充到来源映射中",
+            )
 
 
 def open_warehouse(night):
@@ -335,7 +351,11 @@ def tag(night, report):
 
 def record(night, report):
     """The ops tables: runs, files, reconciliation, rejects; and a meaning for every column."""
-    ops.write_ops(night.con, night.ledger, night.settings, night.run_id, night.as_of, night.landings)
+    warnings = "; ".join(night.warnings)
+    ops.write_ops(night.con, night.ledger, night.settings, night.run_id, night.as_of, night.landings, warnings)
+    night.lines = night.con.execute(
+        "select sum(lines_read), sum(landed), sum(rejected), sum(duplicates) from ops.reconciliation"
+    ).fetchall()[0]
     comment_all(night.con)
     return value(night.con, "select count(*) from ops.rejects")
 
@@ -344,6 +364,10 @@ def write_out(night, report):
     """Exports and the page."""
     settings, con = night.settings, night.con
     rows = write_exports(con, night.scratch / "exports", settings.language, settings.workbook_max_customers)
+    audiences = write_audiences(
+        con, night.audiences, night.scratch / "exports" / "audiences", language=settings.language
+    )
+    rows["audiences"] = int(audiences["written"].sum())
     for name, count in rows.items():
         report(name, count)
     summary = {

@@ -57,7 +57,7 @@ class LinesLost(Exception):
     """A file's lines do not add up; the night must not be published."""
 
 
-def write_ops(con, ledger, settings, run_id, as_of, landings: list[dict]) -> None:
+def write_ops(con, ledger, settings, run_id, as_of, landings: list[dict], warnings: str) -> None:
     """ops.night, runs, files, reconciliation, rejects.
 
     Raises LinesLost unless every file's lines read are landed, rejected or duplicates.
@@ -70,9 +70,9 @@ def write_ops(con, ledger, settings, run_id, as_of, landings: list[dict]) -> Non
     )
     # a file that can be read is published, so its own run is done
     runs = ledger.frame(
-        "select run_id, as_of, case when run_id = ? then 'done' else status end as status, started_at, ended_at, message"
-        " from runs order by started_at",
-        (run_id,),
+        "select run_id, as_of, case when run_id = ? then 'done' else status end as status, started_at, ended_at,"
+        " case when run_id = ? then ? else message end as message from runs order by started_at",
+        (run_id, run_id, warnings),
         RUNS,
     )
     write_frame(con, "ops.runs", _times(runs.with_columns(pl.col("as_of").str.to_date()), "started_at", "ended_at"))

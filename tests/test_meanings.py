@@ -54,7 +54,7 @@ def con(tmp_path_factory):
         write_frame(con, f"scores.{model.__name__.split('.')[-1]}", pl.DataFrame(schema=model.SCHEMA))
     build_tags(con, load_catalogue(CATALOGUE_FOLDER), AS_OF)
     folder = tmp_path_factory.mktemp("data")
-    write_ops(con, Ledger(folder / "ledger.sqlite"), Settings(folder), "run", AS_OF, [])
+    write_ops(con, Ledger(folder / "ledger.sqlite"), Settings(folder), "run", AS_OF, [], "")
     for table, schema in {"checks": CHECKS, "model_runs": MODEL_RUN_SCHEMA, "backtests": BACKTEST_SCHEMA}.items():
         append_history(con, table, pl.DataFrame(schema=schema), AS_OF, None)
     yield con

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import polars as pl
+
 from pipeline.ingest.contracts import load_contracts
 from pipeline.ingest.land import Landing, land_file
 from pipeline.ingest.read import (
@@ -235,9 +237,19 @@ def _land(con, profile, name, settings, layouts, scratch, observed_at):
 
 def _too_many(landing):
     limit = load_contracts()[landing.entity].max_rejected_share
-    if landing.lines_read and landing.rejected / landing.lines_read > limit:
+    # a single bad row beside good ones stops nothing, however short its file
+    several = landing.rejected > 1 or landing.landed == 0
+    if several and landing.rejected > limit * landing.lines_read:
+        rule, column = (
+            landing.rejects.filter(pl.col("action") == "rejected")
+            .group_by("rule", "column_name")
+            .len()
+            .sort(pl.col("len"), "rule", descending=[True, False])
+            .row(0)[:2]
+        )
         return (
-            f"{landing.rejected} of {landing.lines_read} rows are rejected, more than max_rejected_share {limit}; "
+            f"{landing.rejected} of {landing.lines_read} rows are rejected, more than max_rejected_share {limit},"
+            f" most for {' '.join(filter(None, (column, rule)))}; "
             f"the reasons stand in vault/{landing.rejects_path.parent.parent.name}/{landing.entity}"
         )
     return None

@@ -40,7 +40,7 @@ class AudienceError(ValueError):
 class Audience:
     """One audience, ready to run.
 
-    query: SQL giving customer_id and is_marketing_allowed (never null) of all who match, consent or not.
+    query: SQL giving customer_id and is_marketing_allowed (on the audience's channel; never null) of all who match.
     tags_used: the (tag, value) pairs it relies on, value None for any.
     """
 
@@ -118,7 +118,7 @@ def _read_audience(con, path, raw):
         purpose=raw["purpose"],
         channel=raw["channel"],
         where=raw["where"],
-        query=_matching_customers(condition),
+        query=_matching_customers(condition, raw["channel"]),
         reasons=tuple(raw["reasons"]),
         tags_used=tuple(dict.fromkeys([*used, *((tag, None) for tag in raw["reasons"])])),
         file_name=path.name,
@@ -138,10 +138,11 @@ def _tag_condition(match):
     )
 
 
-def _matching_customers(condition):
+def _matching_customers(condition, channel):
+    allowed = "is_marketing_allowed" if channel == "any" else f"is_{channel}_marketing_allowed"
     return f"""
         select
             facts.customer_id,
-            coalesce(facts.is_marketing_allowed, false) as is_marketing_allowed
+            coalesce(facts.{allowed}, false) as is_marketing_allowed
         from {joined_row(relations_used(condition))}
         where ({condition})"""

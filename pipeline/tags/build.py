@@ -73,7 +73,8 @@ def build_tags(con, catalogue, as_of, previous_history=None, report=None):
     tags.tag_history itself.
 
     The state before as_of is the intervals begun before it, those ended at or after it reopened; so a night run again gives
-    the same tables. report(name, count), when given, is called after every tenth tag. Customers and tags that are gone end their intervals. Confidence and evidence open no interval.
+    the same tables. Customers and tags that are gone end their intervals. Confidence and evidence open no interval.
+    report(name, count), when given, is called after every tenth tag.
     Returns counts: tags, customer_tags, opened, ended, kept, history. Raises CatalogueError for a rule the warehouse
     cannot evaluate, ValueError for facts of another date.
     """

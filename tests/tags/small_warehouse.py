@@ -4,6 +4,7 @@ from datetime import date, timedelta
 
 import duckdb
 
+CHANNELS = ("email", "sms", "call", "post", "social")
 AS_OF = date(2026, 3, 1)
 
 FACTS = """
@@ -30,7 +31,9 @@ gender varchar, birth_year integer, birth_month integer, age_years integer, age_
 occupation varchar, education varchar, marital_status varchar, income_band varchar, country varchar,
 province varchar, city varchar, acquisition_channel varchar, registered_on date, loyalty_tier varchar,
 loyalty_points bigint, referred_by_customer boolean, referral_count bigint, active_subscription_count bigint,
-is_attribute_backdated boolean, is_marketing_allowed boolean, is_profiling_allowed boolean
+is_attribute_backdated boolean, is_email_marketing_allowed boolean, is_sms_marketing_allowed boolean,
+is_call_marketing_allowed boolean, is_post_marketing_allowed boolean, is_social_marketing_allowed boolean,
+is_marketing_allowed boolean, is_profiling_allowed boolean
 """
 
 SCORES = {
@@ -113,7 +116,9 @@ def make_facts(as_of=AS_OF, **overrides):
         "is_marketing_allowed": True,
         "is_profiling_allowed": True,
     }
-    return row | overrides
+    row |= overrides
+    by_channel = {f"is_{channel}_marketing_allowed": row["is_marketing_allowed"] for channel in CHANNELS}
+    return by_channel | row
 
 
 def insert(con, table, row):

@@ -44,43 +44,68 @@ said_by_channel as (
 
 ),
 
-refused_for_any_channel as (
+-- what was said of a channel, or of any, and came last holds for it
+marketing_by_customer as (
 
     select
         customer_id,
         as_of,
-        purpose,
-        max(refused_at) as refused_at
+        max(granted_at) filter (where channel in ('email', 'any'))
+        > coalesce(max(refused_at) filter (where channel in ('email', 'any')), timestamp '0001-01-01')
+            as is_email_granted,
+        max(granted_at) filter (where channel in ('sms', 'any'))
+        > coalesce(max(refused_at) filter (where channel in ('sms', 'any')), timestamp '0001-01-01')
+            as is_sms_granted,
+        max(granted_at) filter (where channel in ('call', 'any'))
+        > coalesce(max(refused_at) filter (where channel in ('call', 'any')), timestamp '0001-01-01')
+            as is_call_granted,
+        max(granted_at) filter (where channel in ('post', 'any'))
+        > coalesce(max(refused_at) filter (where channel in ('post', 'any')), timestamp '0001-01-01')
+            as is_post_granted,
+        max(granted_at) filter (where channel in ('social', 'any'))
+        > coalesce(max(refused_at) filter (where channel in ('social', 'any')), timestamp '0001-01-01')
+            as is_social_granted
 
     from said_by_channel
 
-    where channel = 'any'
+    where purpose = 'marketing'
 
-    group by customer_id, as_of, purpose
+    group by customer_id, as_of
+
+),
+
+profiling_by_customer as (
+
+    select
+        customer_id,
+        as_of,
+        max(refused_at) >= coalesce(max(granted_at), timestamp '0001-01-01') as is_profiling_refused
+
+    from said_by_channel
+
+    where purpose = 'profiling'
+
+    group by customer_id, as_of
 
 ),
 
 final as (
 
     select
-        said.customer_id,
-        said.as_of,
-        coalesce(bool_or(
-            said.granted_at > coalesce(said.refused_at, timestamp '0001-01-01')
-            and said.granted_at > coalesce(refused.refused_at, timestamp '0001-01-01')
-        ) filter (where said.purpose = 'marketing'), false) as is_marketing_allowed,
-        not coalesce(bool_or(
-            said.refused_at >= coalesce(said.granted_at, timestamp '0001-01-01')
-        ) filter (where said.purpose = 'profiling'), false) as is_profiling_allowed
+        coalesce(marketing.customer_id, profiling.customer_id) as customer_id,
+        coalesce(marketing.as_of, profiling.as_of) as as_of,
+        coalesce(marketing.is_email_granted, false) as is_email_marketing_allowed,
+        coalesce(marketing.is_sms_granted, false) as is_sms_marketing_allowed,
+        coalesce(marketing.is_call_granted, false) as is_call_marketing_allowed,
+        coalesce(marketing.is_post_granted, false) as is_post_marketing_allowed,
+        coalesce(marketing.is_social_granted, false) as is_social_marketing_allowed,
+        not coalesce(profiling.is_profiling_refused, false) as is_profiling_allowed
 
-    from said_by_channel as said
+    from marketing_by_customer as marketing
 
-    left join refused_for_any_channel as refused
-        on said.customer_id = refused.customer_id
-        and said.as_of = refused.as_of
-        and said.purpose = refused.purpose
-
-    group by said.customer_id, said.as_of
+    full join profiling_by_customer as profiling
+        on marketing.customer_id = profiling.customer_id
+        and marketing.as_of = profiling.as_of
 
 )
 

@@ -134,7 +134,19 @@ final as (
             as active_subscription_count,
         coalesce(attributes.is_attribute_backdated, false) as is_attribute_backdated,
 
-        coalesce(consents.is_marketing_allowed, false) as is_marketing_allowed,
+        coalesce(consents.is_email_marketing_allowed, false) as is_email_marketing_allowed,
+        coalesce(consents.is_sms_marketing_allowed, false) as is_sms_marketing_allowed,
+        coalesce(consents.is_call_marketing_allowed, false) as is_call_marketing_allowed,
+        coalesce(consents.is_post_marketing_allowed, false) as is_post_marketing_allowed,
+        coalesce(consents.is_social_marketing_allowed, false) as is_social_marketing_allowed,
+        coalesce(
+            consents.is_email_marketing_allowed
+            or consents.is_sms_marketing_allowed
+            or consents.is_call_marketing_allowed
+            or consents.is_post_marketing_allowed
+            or consents.is_social_marketing_allowed,
+            false
+        ) as is_marketing_allowed,
         coalesce(consents.is_profiling_allowed, true) as is_profiling_allowed
 
     from customers_known as customers
