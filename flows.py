@@ -3,10 +3,9 @@
 import atexit
 import os
 
-if __name__ == "__main__":
-    # With Great Expectations loaded, the interpreter's very end makes DuckDB's binding print a page about types of its
-    # own that outlive it, which only alarms. Registered first, this runs after all other exit work.
-    atexit.register(lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 2))
+# With Great Expectations loaded, the interpreter's very end makes DuckDB's binding print a page about types of its own
+# that outlive it, which only alarms. Registered first, this runs after all other exit work.
+atexit.register(lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 2))
 
 for name, setting in {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -19,8 +18,10 @@ for name, setting in {
 import argparse
 import re
 import shutil
+import sqlite3
 import sys
 import time
+from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -29,15 +30,20 @@ import duckdb
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.schedules import Cron
+from prefect.server.api.server import SubprocessASGIServer
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from pipeline.ingest.contracts import ContractError
 from pipeline.ingest.demo import write_demo
 from pipeline.ingest.intake import secure_folders
+from pipeline.ingest.sources import load_layouts
 from pipeline.ledger import Ledger
 from pipeline.night import STEPS, Night, NightFailed, take_step
 from pipeline.reports.audience_files import write_audiences
 from pipeline.settings import SettingsError, read_settings
-from pipeline.tags.audiences import AUDIENCE_FOLDER, load_audiences
+from pipeline.tags.audiences import AUDIENCE_FOLDER, AudienceError, load_audiences
+from pipeline.tags.catalogue import CATALOGUE_FOLDER, CatalogueError, load_catalogue
 from pipeline.warehouse import Busy, finish_publication, lock, newest_as_of
 
 
@@ -75,31 +81,34 @@ def nightly_flow(data_dir: str, as_of: str | None = None, full: bool = False) ->
 def _night(settings, day, run_id, started_at, full):
     begun = time.monotonic()
     ledger = Ledger(settings.ledger)
-    recovered = finish_publication(settings.warehouse.parent / "publication.json")
+    recovered = _finish_publication(settings, ledger)
     ledger.close_interrupted(str(started_at))
     shutil.rmtree(settings.vault / "scratch", ignore_errors=True)
     ledger.insert(
         "runs", run_id=run_id, as_of=str(day), status="running", started_at=str(started_at), ended_at=None, message=""
     )
-    scratch, night = settings.vault / "scratch" / run_id, None
+    night = None
     try:
         night = Night(settings, day, run_id, started_at, full)
-        if recovered:
-            night.warn(recovered, "已处理上次中断的发布")
+        if recovered == "completed":
+            night.warn("completed an interrupted publication", "已补完上次中断的发布")
         for title, work in STEPS:
             run_step(night, title, work)
     except BaseException as error:
-        ledger.finish_run(run_id, "failed", str(datetime.now(UTC).replace(tzinfo=None)), str(error))
+        ledger.finish_run(run_id, "failed", _now(), str(error))
         raise
     finally:
         if night:
             night.con.close()
-        shutil.rmtree(scratch, ignore_errors=True)
-    ledger.finish_run(run_id, "done", str(datetime.now(UTC).replace(tzinfo=None)), "; ".join(night.warnings))
+        # before the scratch folder goes: what a committed night could not move yet lies in it
+        _finish_publication(settings, ledger)
+        shutil.rmtree(settings.vault / "scratch" / run_id, ignore_errors=True)
+    ledger.finish_run(run_id, "done", _now(), "; ".join(night.warnings))
     summary = {
         "as_of": str(day),
         "run_id": run_id,
         "seconds": round(time.monotonic() - begun, 1),
+        "lines": night.lines,
         "steps": night.steps,
         "warnings": night.warnings,
         "warehouse": str(settings.warehouse if newest_as_of(settings) == day else settings.snapshots / f"{day}.duckdb"),
@@ -110,6 +119,22 @@ def _night(settings, day, run_id, started_at, full):
     return summary
 
 
+def _finish_publication(settings, ledger):
+    """Complete or undo what was interrupted, and put it on record. Says which, None if neither."""
+    finished = finish_publication(settings.warehouse.parent / "publication.json")
+    if finished is None:
+        return None
+    outcome, night = finished
+    if outcome == "completed":
+        ledger.publish_night(night["as_of"], night["run_id"])
+        ledger.finish_run(night["run_id"], "done", _now(), "its publication was completed after an interruption")
+    return outcome
+
+
+def _now():
+    return str(datetime.now(UTC).replace(tzinfo=None))
+
+
 def _markdown(summary):
     steps = "\n".join(f"| {step['name']} | {step['rows']:,} | {step['seconds']} |" for step in summary["steps"])
     warnings = "\n".join(f"- {warning}" for warning in summary["warnings"]) or "- none"
@@ -118,7 +143,9 @@ def _markdown(summary):
 
 def print_summary(summary):
     """The last lines of a night: what to know and where to look."""
+    read, landed, rejected, duplicates = summary["lines"]
     print(f"\nDone: as of {summary['as_of']} in {summary['seconds']} s")
+    print(f"  {read:,} lines ever read: {landed:,} landed, {rejected:,} rejected, {duplicates:,} duplicates")
     for warning in summary["warnings"]:
         print(f"  ! {warning}")
     print(f"  warehouse  {summary['warehouse']}\n  exports    {summary['exports']}\n  report     {summary['report']}")
@@ -130,9 +157,11 @@ def run_demo(arguments):
     as_of = arguments.as_of or datetime.now(ZoneInfo(settings.business_timezone)).date()
     secure_folders(settings)
     print(f"Demo shop: {arguments.customers:,} customers, seed {arguments.seed}, as of {as_of}", flush=True)
+    truth = settings.data_dir / "demo_truth"
+    truth.mkdir(mode=0o700, parents=True, exist_ok=True)
     written = write_demo(
         settings.inbox,
-        settings.data_dir / "demo_truth",
+        truth,
         arguments.customers,
         arguments.seed,
         as_of,
@@ -144,16 +173,31 @@ def run_demo(arguments):
 
 def run_nightly(arguments):
     """Run one night."""
+    _check_folder(arguments.data_dir)
     as_of = str(arguments.as_of) if arguments.as_of else None
     print_summary(nightly_flow(str(arguments.data_dir), as_of, arguments.full))
 
 
 def run_backfill(arguments):
     """Run the nights of a range of dates, oldest first."""
+    _check_folder(arguments.data_dir)
+    if arguments.from_date > arguments.to_date:
+        raise SettingsError(f"--from {arguments.from_date} is after --to {arguments.to_date}; exchange them")
     day = arguments.from_date
     while day <= arguments.to_date:
         print_summary(nightly_flow(str(arguments.data_dir), str(day)))
         day += timedelta(days=arguments.every)
+
+
+def _check_folder(data_dir):
+    """Everything the user wrote, read before Prefect takes its seconds to start."""
+    if not data_dir.is_dir():
+        raise SettingsError(f"--data-dir {data_dir}: there is no such folder; make it, with your exports in its inbox/")
+    settings = read_settings(data_dir)
+    load_layouts(settings.data_dir / "sources")
+    load_catalogue(CATALOGUE_FOLDER, settings.data_dir / "tags")
+    load_audiences(AUDIENCE_FOLDER, settings.data_dir / "audiences")
+    return settings
 
 
 def run_audience(arguments):
@@ -175,19 +219,30 @@ def run_audience(arguments):
 
 
 def run_serve(arguments):
-    """Serve nightly as a Prefect deployment on a schedule."""
-    read_settings(arguments.data_dir)
-    nightly_flow.serve(
-        name="customer-pipeline",
-        cron=arguments.cron,
-        parameters={"data_dir": str(Path(arguments.data_dir).resolve())},
-        limit=1,
-    )
+    """Serve nightly as a Prefect deployment on a schedule, in the business time zone."""
+    settings = _check_folder(arguments.data_dir)
+    schedule = Cron(arguments.cron, timezone=settings.business_timezone)
+    with ExitStack() as stack:
+        if not PREFECT_API_URL.value():
+            # only a server of its own runs a schedule; the temporary one of a single flow run does not
+            server = SubprocessASGIServer(port=arguments.port)
+            stack.callback(server.stop)
+            server.start(timeout=120)
+            stack.enter_context(temporary_settings({PREFECT_API_URL: server.api_url}))
+            print(f"Prefect's page: {server.address}", flush=True)
+        nightly_flow.serve(
+            name="customer-pipeline",
+            schedule=schedule,
+            parameters={"data_dir": str(Path(arguments.data_dir).resolve())},
+            limit=1,
+        )
 
 
 def parse(arguments=None):
     """The command line."""
-    parser = argparse.ArgumentParser(prog="flows.py", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="flows.py", description="Customer pipeline: exports in; warehouse, tags, exports and report out."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
 
     def command(name, run):
@@ -197,27 +252,37 @@ def parse(arguments=None):
         return added
 
     demo = command("demo", run_demo)
-    demo.add_argument("--customers", type=_at_least_one, default=5000)
-    demo.add_argument("--seed", type=int, default=20260101)
-    demo.add_argument("--as-of", type=date.fromisoformat)
+    demo.add_argument("--customers", type=_at_least_one, default=5000, help="how many (default: 5000)")
+    demo.add_argument("--seed", type=int, default=20260101, help="the same seed, the same shop (default: 20260101)")
+    demo.add_argument("--as-of", type=_date)
     nightly = command("nightly", run_nightly)
-    nightly.add_argument("--as-of", type=date.fromisoformat, help="a date in the business time zone (default: today)")
+    nightly.add_argument("--as-of", type=_date, help="a date in the business time zone (default: today)")
     nightly.add_argument("--full", action="store_true", help="land every kept raw file again")
     backfill = command("backfill", run_backfill)
-    backfill.add_argument("--from", dest="from_date", type=date.fromisoformat, required=True)
-    backfill.add_argument("--to", dest="to_date", type=date.fromisoformat, required=True)
+    backfill.add_argument("--from", dest="from_date", type=_date, required=True)
+    backfill.add_argument("--to", dest="to_date", type=_date, required=True)
     backfill.add_argument("--every", type=_days, default=1, help="days between nights, such as 7d (default: 1d)")
     audience = command("audience", run_audience)
     audience.add_argument("names", nargs="*", metavar="NAME")
     serve = command("serve", run_serve)
-    serve.add_argument("--cron", default="0 2 * * *")
+    serve.add_argument("--cron", default="0 2 * * *", help="when, in the business time zone (default: 0 2 * * *)")
+    serve.add_argument(
+        "--port", type=int, default=4200, help="of Prefect's page, where no server is set (default: 4200)"
+    )
     return parser.parse_args(arguments)
 
 
 def _at_least_one(text):
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'"{text}" is no whole number of 1 or more')
     return int(text)
+
+
+def _date(text):
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'"{text}" is no date; write for example 2026-11-01') from None
 
 
 def _days(text):
@@ -231,11 +296,12 @@ def main(arguments=None) -> int:
     parsed = parse(arguments)
     try:
         parsed.run(parsed)
-    except (SettingsError, ContractError, ValueError) as error:
+    except (SettingsError, ContractError, CatalogueError, AudienceError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except (NightFailed, Busy, OSError) as error:
-        print(f"failed, and what was published before still stands: {error}", file=sys.stderr)
+    except (NightFailed, Busy, OSError, duckdb.Error, sqlite3.Error) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        print(f"failed, and what was published before still stands: {reason}", file=sys.stderr)
         return 1
     return 0
 

@@ -76,8 +76,17 @@ class Ledger:
                 (ended_at,),
             ).rowcount
 
-    def publish_night(self, as_of: str, run_id: str) -> None:
-        """A night stands published; the nights after it were built on what it replaces, and are stale."""
+    def has_orders(self, file_id: str) -> bool:
+        """Whether a kept file ever landed orders or order lines."""
+        sql = (
+            "select 1 from landings inner join contents using (content_hash)"
+            " where file_id = ? and entity in ('orders', 'order_items') limit 1"
+        )
+        return bool(self.rows(sql, (file_id,)))
+
+    def publish_night(self, as_of: str, run_id: str) -> list[str]:
+        """A night stands published; the nights after it were built on what it replaces: their dates, now stale."""
         with closing(self._open()) as db, db:
             db.execute("insert or replace into nights values (?, ?, 0)", (as_of, run_id))
             db.execute("update nights set is_stale = 1 where as_of > ?", (as_of,))
+        return [row["as_of"] for row in self.rows("select as_of from nights where is_stale = 1 order by as_of")]

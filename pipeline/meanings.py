@@ -21,7 +21,7 @@ def column_meaning(schema: str, table: str, column: str) -> dict | None:
     own = meanings.get(f"{schema}.{table}.{column}")
     if own:
         return own
-    contract = load_contracts().get({"customer_versions": "customers", "order_history": "orders"}.get(table, table))
+    contract = load_contracts().get({"customer_versions": "customers"}.get(table, table.removesuffix("_history")))
     if schema == "core" and contract and column in contract.columns:
         return {"en": contract.columns[column].en, "zh": contract.columns[column].zh}
     return meanings.get(column)

@@ -34,9 +34,9 @@ from pipeline.models.segments import run_segments
 from pipeline.reports.audience_files import write_audiences
 from pipeline.reports.exports import write_exports
 from pipeline.reports.page import write_checks_page, write_page
-from pipeline.tags.audiences import AUDIENCE_FOLDER, load_audiences
+from pipeline.tags.audiences import AUDIENCE_FOLDER, AudienceError, load_audiences
 from pipeline.tags.build import build_tags
-from pipeline.tags.catalogue import CATALOGUE_FOLDER, load_catalogue
+from pipeline.tags.catalogue import CATALOGUE_FOLDER, CatalogueError, load_catalogue
 from pipeline.transform.build import (
     build_contacts,
     build_core,
@@ -93,7 +93,7 @@ def take_step(night, title, work, report):
     """One step's row count; its error as one line that carries no cell of a file, since Prefect keeps what is raised."""
     try:
         return work(night, report)
-    except (OrderDataStopped, ops.LinesLost) as error:
+    except (OrderDataStopped, ops.LinesLost, CatalogueError, AudienceError) as error:
         why = str(error)
     except duckdb.Error as error:
         why = f"{type(error).__name__}: " + re.sub(r"\"[^\"]*\"|'[^']*'", "…", str(error).splitlines()[0])
@@ -126,6 +126,12 @@ def ingest(night, report):
             land_again(ingest_con, content, settings, night.layouts, ledger, night.scratch, night.full)
             for content in earlier
         ]
+        for outcome in outcomes:
+            if outcome.status in ("unknown", "unreadable", "failed") and ledger.has_orders(outcome.file_id):
+                raise OrderDataStopped(
+                    f"{outcome.file_name} (kept in the vault): {outcome.status}: {outcome.message};"
+                    " mend its layout in data/sources"
+                )
         files = inbox_files(settings)
         for path, observed_at in zip(files, observation_times(night.started_at, len(files)), strict=True):
             outcome = take_in(
@@ -197,7 +203,8 @@ def open_warehouse(night):
     vault = settings.vault / "vault.duckdb"
     if vault.exists():
         attach(con, vault, "previous_vault")
-        con.execute("create table vault.customer_map as select * from previous_vault.customer_map")
+        for table in ("customer_map", "last_customer_number"):
+            con.execute(f"create table vault.{table} as select * from previous_vault.{table}")
         con.execute("detach previous_vault")
     state = state_before(settings, night.as_of)
     if state:
@@ -395,8 +402,8 @@ def publish_night(night, report):
     snapshot = night.scratch / "snapshot.duckdb"
     copy_schemas(con, PUBLISHED_STATE, snapshot, settings.storage_version)
     con.execute("use memory")
-    for database in ("previous",) * bool(night.previous):
-        con.execute(f"detach {database}")
+    if night.previous:
+        con.execute("detach previous")
     for database in ("warehouse", "vault"):
         con.execute(f"checkpoint {database}")
         con.execute(f"detach {database}")
@@ -408,12 +415,18 @@ def publish_night(night, report):
         (night.scratch / "reports", settings.data_dir / "reports" / day),
     ]
     journal = settings.warehouse.parent / "publication.json"
+    named = {"as_of": day, "run_id": night.run_id}
     if is_newest:
-        publish(journal, [vault], (night.scratch / "warehouse.duckdb", settings.warehouse), [kept, *folders])
+        publish(journal, [vault], (night.scratch / "warehouse.duckdb", settings.warehouse), [kept, *folders], named)
     else:
-        publish(journal, [vault], kept, folders)
-    night.ledger.publish_night(day, night.run_id)
-    prune_snapshots(settings)
+        publish(journal, [vault], kept, folders, named)
+    stale = night.ledger.publish_night(day, night.run_id)
+    if stale:
+        night.warn(
+            f"later nights were built on what this one replaces: {', '.join(stale)}; run backfill --from {stale[0]}",
+            f"以下较晚日期基于被替换的结果：{'、'.join(stale)}；请运行 backfill --from {stale[0]}",
+        )
+    prune_snapshots(settings, night.as_of)
     return 1
 
 

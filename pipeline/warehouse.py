@@ -121,24 +121,33 @@ def lock(path: Path, holder: dict):
         file.truncate()
 
 
-def publish(journal: Path, before: list, commit: tuple[Path, Path], after: list) -> None:
+def publish(journal: Path, before: list, commit: tuple[Path, Path], after: list, night: dict) -> None:
     """Move a finished night into place. The move of `commit` (scratch file, published file) is the commit.
 
-    before, after: (scratch path, published path) of files or folders, moved before and after it. The journal lets
-    finish_publication complete or undo what a crash interrupts.
+    before, after: (scratch path, published path) of files or folders, moved before and after it. The journal, which
+    holds night (as_of, run_id) too, lets finish_publication complete or undo what a crash interrupts.
     """
     for source, _ in (*before, commit, *after):
         _sync(source)
     plan = [[str(source), str(target)] for source, target in after]
-    journal.write_text(json.dumps({"commit": [str(path) for path in commit], "after": plan}), encoding="utf-8")
-    _sync(journal)
+    part = journal.with_name(journal.name + ".part")
+    part.write_text(
+        json.dumps({"night": night, "commit": [str(path) for path in commit], "after": plan}), encoding="utf-8"
+    )
+    _sync(part)
+    os.replace(part, journal)
+    _sync(journal.parent)
     for source, target in (*before, commit, *after):
         _move(source, target)
     journal.unlink()
 
 
-def finish_publication(journal: Path) -> str | None:
-    """After a crash: complete the publication if its commit happened, else forget it. Says which, None if neither."""
+def finish_publication(journal: Path) -> tuple[str, dict] | None:
+    """After a crash or an error: complete the publication if its commit happened, else forget it.
+
+    Returns ("completed" or "undone", the night's as_of and run_id), None where nothing was interrupted. The scratch
+    folder must still be there: what was not moved yet lies in it.
+    """
     if not journal.exists():
         return None
     plan = json.loads(journal.read_text(encoding="utf-8"))
@@ -148,19 +157,20 @@ def finish_publication(journal: Path) -> str | None:
             if Path(source).exists():
                 _move(Path(source), Path(target))
     journal.unlink()
-    return "completed an interrupted publication" if committed else "undid an interrupted publication"
+    return ("completed" if committed else "undone"), plan["night"]
 
 
 def _move(source: Path, target: Path):
     target.parent.mkdir(parents=True, exist_ok=True)
     target.with_name(target.name + ".wal").unlink(missing_ok=True)
-    if target.is_dir():
-        # a folder that is not empty cannot be replaced: step it aside first
+    if source.is_dir() and target.exists():
+        # a folder that is not empty cannot be replaced, nor can a file by a folder: step it aside first
         aside = target.with_name(f".{target.name}.replaced")
         shutil.rmtree(aside, ignore_errors=True)
+        aside.unlink(missing_ok=True)
         os.rename(target, aside)
         os.rename(source, target)
-        shutil.rmtree(aside)
+        shutil.rmtree(aside) if aside.is_dir() else aside.unlink()
     else:
         os.replace(source, target)
     _sync(target.parent)
@@ -203,8 +213,11 @@ def state_before(settings, as_of: date) -> Path | None:
     return nights[min(nights)] if nights else None
 
 
-def prune_snapshots(settings) -> list[Path]:
-    """Delete the snapshots beyond the newest N days and the last one of each of M months. The deleted paths."""
+def prune_snapshots(settings, just_published: date) -> list[Path]:
+    """Delete the snapshots beyond the newest N days and the last one of each of M months, but not the one just published.
+
+    Returns the deleted paths.
+    """
     days = sorted((date.fromisoformat(path.stem), path) for path in settings.snapshots.glob("????-??-??.duckdb"))
     kept = {path for _, path in days[-settings.daily_snapshots :]}
     month_ends = {(day.year, day.month): path for day, path in days}
@@ -213,7 +226,7 @@ def prune_snapshots(settings) -> list[Path]:
         if settings.monthly_snapshots
         else []
     )
-    dropped = [path for _, path in days if path not in kept]
+    dropped = [path for day, path in days if path not in kept and day != just_published]
     for path in dropped:
         path.unlink()
     return dropped

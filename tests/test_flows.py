@@ -204,10 +204,24 @@ def test_what_happens_after_as_of_changes_nothing_before_it(tmp_path, shop, publ
             ) to '{data_dir}/inbox/shop_orders_later.csv' (header)
             """
         )
+        # what returns, tickets and lines said changes too, but is known only when this night takes it in
+        edits = {
+            "shop_refunds_20261031.csv": "refund_amount = '0.01', reason = 'edited'",
+            "helpdesk_tickets_20261031.csv": "status = 'open', solved_at = null, updated_at = '2026-11-02T00:00:00Z'",
+            "shop_order_items_2026.csv": "line_total = '0.01'",
+        }
+        for file, changes in edits.items():
+            con.execute(
+                f"create or replace table edited as from read_csv('{shop}/{file}', all_varchar = true,"
+                " ignore_errors = true, strict_mode = false)"
+            )
+            con.execute(f"update edited set {changes}")
+            con.execute(f"copy (from edited limit 100) to '{data_dir}/inbox/zz_{file}' (header)")
     night(data_dir)
     warehouse = read_settings(data_dir).warehouse
     assert value(warehouse, "select count(*) from core.orders where ordered_on > '2026-11-01'") > 100
-    assert value(warehouse, "select count(*) from core.order_history") > 100
+    for entity, least in {"orders": 100, "returns": 50, "tickets": 50, "order_items": 50}.items():
+        assert value(warehouse, f"select count(*) from core.{entity}_history") > least, entity
     after, before = contents(warehouse), contents(read_settings(published).warehouse)
     for table in (
         "marts.customer_facts",
@@ -276,6 +290,9 @@ def test_wrong_settings_exit_2_with_the_mend(tmp_path, settings, expected, capsy
 
 
 def test_no_data_at_all_fails_in_one_line(tmp_path, capsys):
+    assert flows.main(["nightly", "--data-dir", str(tmp_path / "nowhere")]) == 2
+    assert "no such folder" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
     assert flows.main(["nightly", "--data-dir", str(tmp_path / "empty"), "--as-of", "2026-11-01"]) == 1
     assert "no order data" in capsys.readouterr().err
 

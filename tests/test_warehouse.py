@@ -9,6 +9,8 @@ import pytest
 from pipeline import warehouse
 from pipeline.settings import read_settings
 
+NIGHT = {"as_of": "2026-05-02", "run_id": "r"}
+
 
 @pytest.fixture
 def settings(tmp_path):
@@ -44,7 +46,7 @@ def plan_of(settings, tmp_path):
 def test_publication_moves_everything_and_leaves_no_journal(settings, tmp_path):
     journal, before, commit, after = plan_of(settings, tmp_path)
     settings.warehouse.with_name("warehouse.duckdb.wal").write_text("stray")
-    warehouse.publish(journal, before, commit, after)
+    warehouse.publish(journal, before, commit, after, NIGHT)
     assert warehouse.newest_as_of(settings) == date(2026, 5, 2)
     assert (settings.vault / "vault.duckdb").read_text() == "new"
     assert (settings.data_dir / "exports" / "2026-05-02" / "tags.csv").read_text() == "new"
@@ -66,18 +68,16 @@ def test_a_crash_at_any_move_is_completed_or_undone(settings, tmp_path, monkeypa
     monkeypatch.setattr(warehouse, "_move", crash_after)
     if moves_done < 3:
         with pytest.raises(KeyboardInterrupt):
-            warehouse.publish(journal, before, commit, after)
+            warehouse.publish(journal, before, commit, after, NIGHT)
     else:
-        warehouse.publish(journal, before, commit, after)
+        warehouse.publish(journal, before, commit, after, NIGHT)
     monkeypatch.undo()
     said = warehouse.finish_publication(journal)
     committed = moves_done >= 2
     assert warehouse.newest_as_of(settings) == date(2026, 5, 2 if committed else 1)
     exported = (settings.data_dir / "exports" / "2026-05-02" / "tags.csv").read_text()
     assert exported == ("new" if committed else "old")
-    assert said == {0: "undid an interrupted publication", 1: "undid an interrupted publication"}.get(
-        moves_done, "completed an interrupted publication" if moves_done == 2 else None
-    )
+    assert said == (None if moves_done == 3 else ("completed" if committed else "undone", NIGHT))
     assert not journal.exists()
     assert warehouse.finish_publication(journal) is None
 
@@ -94,7 +94,7 @@ def test_a_crash_while_a_folder_is_replaced_is_completed(settings, tmp_path, mon
 
     monkeypatch.setattr(warehouse.os, "rename", crash_on_the_second)
     with pytest.raises(KeyboardInterrupt):
-        warehouse.publish(journal, before, commit, after)
+        warehouse.publish(journal, before, commit, after, NIGHT)
     monkeypatch.undo()
     warehouse.finish_publication(journal)
     assert (settings.data_dir / "exports" / "2026-05-02" / "tags.csv").read_text() == "new"
@@ -105,9 +105,9 @@ def test_snapshots_kept_are_the_newest_days_and_the_last_of_each_month(settings)
     days = [date(2026, 1, 1) + timedelta(days=number) for number in range(100)]
     for day in days:
         (settings.snapshots / f"{day}.duckdb").write_text("")
-    warehouse.prune_snapshots(replace(settings, daily_snapshots=3, monthly_snapshots=2))
+    warehouse.prune_snapshots(replace(settings, daily_snapshots=3, monthly_snapshots=2), date(2026, 1, 7))
     kept = sorted(path.stem for path in settings.snapshots.iterdir())
-    assert kept == ["2026-03-31", "2026-04-08", "2026-04-09", "2026-04-10"]
+    assert kept == ["2026-01-07", "2026-03-31", "2026-04-08", "2026-04-09", "2026-04-10"]
 
 
 def test_state_comes_from_the_newest_night_before_else_from_the_oldest(settings):

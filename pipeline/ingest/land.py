@@ -352,7 +352,12 @@ def _rejects(con, rows: Rows, fold, contract):
 
 
 def _landed_sql(contract, layout, fold):
-    columns = ", ".join(identifier(name) for name in contract.columns)
+    columns = ", ".join(
+        f"'h:' || keyed({identifier(name)}) as {identifier(name)}"
+        if name == "referred_by" and layout.personal_ids
+        else identifier(name)
+        for name in contract.columns
+    )
     if contract.has_customer:
         own = "source_customer_id"
         keys = [f"'h:' || keyed({own})" if layout.personal_ids else own]

@@ -43,10 +43,26 @@ def set_night(con, as_of: date, timezone: str) -> None:
 
 
 def build_core(con, report: Callable[[str, int], None]) -> None:
-    """Every core table, from the staged views and customer_map."""
+    """Every core table, from the staged views and customer_map.
+
+    A file that reads versions makes two tables: core.<name>, each record as last known, and core.<name>_history, what
+    it was before, from valid_from until valid_to. customer_versions alone keeps both together.
+    """
     con.execute("create schema if not exists core")
     for path in in_order(FOLDER / "core"):
-        con.execute(f"create or replace table core.{path.stem} as {path.read_text(encoding='utf-8')}")
+        sql = path.read_text(encoding="utf-8")
+        if f"stg_{path.stem}_versions" in sql:
+            con.execute(f"create or replace temp view all_versions as {sql}")
+            con.execute(
+                f"create or replace table core.{path.stem} as"
+                " select * exclude (valid_to) from all_versions where valid_to is null"
+            )
+            con.execute(
+                f"create or replace table core.{path.stem}_history as"
+                " select * from all_versions where valid_to is not null"
+            )
+        else:
+            con.execute(f"create or replace table core.{path.stem} as {sql}")
         report(f"core.{path.stem}", value(con, f"select count(*) from core.{path.stem}"))
 
 

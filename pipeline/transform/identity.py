@@ -128,6 +128,8 @@ def _assign_ids(con):
     con.execute(
         "create table if not exists vault.customer_map (source varchar, customer_key varchar, customer_id varchar)"
     )
+    # an id that a merge retired stands in older tags and exports: its number is never given again
+    con.execute("create table if not exists vault.last_customer_number as select 0::bigint as number")
     con.execute(
         """
         create or replace table work.components as
@@ -155,7 +157,7 @@ def _assign_ids(con):
                 label,
                 'C' || lpad((
                     row_number() over (order by label)
-                    + coalesce((select max(substr(customer_id, 2)::bigint) from vault.customer_map), 0)
+                    + (select number from vault.last_customer_number)
                 )::varchar, 9, '0') as customer_id
             from (select distinct label from labels)
             where label not in (select label from known)
@@ -165,6 +167,10 @@ def _assign_ids(con):
         union all
         select * from minted
         """
+    )
+    con.execute(
+        "update vault.last_customer_number set number = greatest("
+        " number, (select max(substr(customer_id, 2)::bigint) from components))"
     )
     con.execute(
         """

@@ -1,4 +1,4 @@
-"""Landed files -> one view an entity: stg_<entity> (each record as last known) and stg_<entity>_history (what it was before).
+"""Landed files -> two views an entity: stg_<entity> (each record as last known) and stg_<entity>_versions (all it ever was).
 
 The views differ between entities by nothing but the contract's columns and key, so they are made from the contracts.
 """
@@ -8,7 +8,7 @@ from pipeline.warehouse import identifier, literal, value
 
 
 def stage_entities(con, paths: dict[str, list]) -> None:
-    """Temporary views stg_<entity> and stg_<entity>_history, and the table delivered: a boolean column an entity.
+    """Temporary views stg_<entity> and stg_<entity>_versions, and the table delivered: a boolean column an entity.
 
     con has a database named work for tables of this night alone, on its search path.
 
@@ -40,8 +40,7 @@ def _stage(con, contract: Contract, paths):
         columns = f"*, {known_at} as known_at, null::timestamp as valid_from"
         con.execute(f"create or replace temp view stg_{entity} as select {columns} from landed_{entity}")
         con.execute(
-            f"create or replace temp view stg_{entity}_history as"
-            f" select {columns}, null::timestamp as valid_to from landed_{entity} where false"
+            f"create or replace temp view stg_{entity}_versions as select *, null::timestamp as valid_to from stg_{entity}"
         )
         return
     # a record's first known version extends backwards (valid_from is null); the next begins when it became known
@@ -74,7 +73,9 @@ def _stage(con, contract: Contract, paths):
     )
     con.execute(
         f"""
-        create or replace temp view stg_{entity}_history as
+        create or replace temp view stg_{entity}_versions as
+        select *, null::timestamp as valid_to from stg_{entity}
+        union all by name
         select
             * exclude (previous_known_at),
             case when previous_known_at is not null then known_at end as valid_from

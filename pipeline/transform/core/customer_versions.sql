@@ -2,11 +2,7 @@
 -- valid_from null: the first known version, which extends backwards. Birth dates keep year and month only.
 with versions as (
 
-    select * from stg_customers
-
-    union all by name
-
-    select * from stg_customers_history
+    select * from stg_customers_versions
 
 ),
 

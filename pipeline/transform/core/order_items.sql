@@ -1,9 +1,9 @@
--- One row per order line. Key: (source, order_id, line).
+-- One row per version of an order line. Key: (source, order_id, line, valid_to).
 -- Category, brand and cost come from the line, else from the product list.
 -- An orphan (no such order) has no customer and no time.
 with order_items as (
 
-    select * from stg_order_items
+    select * from stg_order_items_versions
 
 ),
 
@@ -24,6 +24,8 @@ final as (
         order_items.discount,
         order_items.amount,
         coalesce(order_items.unit_cost, products.unit_cost) as unit_cost,
+        order_items.valid_from,
+        order_items.valid_to,
         order_items.file_id
 
     from order_items

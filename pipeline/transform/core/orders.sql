@@ -1,8 +1,8 @@
--- One row per order, as last known. Key: (source, order_id).
+-- One row per version of an order. Key: (source, order_id, valid_to).
 -- customer_id is null for an anonymous order: it counts in revenue, not in customer facts.
 with orders as (
 
-    select * from stg_orders
+    select * from stg_orders_versions
 
 ),
 
@@ -36,6 +36,7 @@ final as (
         orders.refunded_amount,
         orders.known_at as updated_at,
         orders.valid_from,
+        orders.valid_to,
         orders.file_id
 
     from orders

@@ -1,4 +1,4 @@
--- One row per subscription, as last known. Key: (source, subscription_id).
+-- One row per version of a subscription. Key: (source, subscription_id, valid_to).
 select
     subscriptions.source,
     subscriptions.subscription_id,
@@ -8,9 +8,11 @@ select
     subscriptions.started_at,
     subscriptions.ended_at,
     subscriptions.amount,
+    subscriptions.valid_from,
+    subscriptions.valid_to,
     subscriptions.file_id
 
-from stg_subscriptions as subscriptions
+from stg_subscriptions_versions as subscriptions
 
 left join customer_map
     on subscriptions.source = customer_map.source

@@ -1,4 +1,4 @@
--- One row per support ticket, as last known. Key: (source, ticket_id).
+-- One row per version of a support ticket. Key: (source, ticket_id, valid_to).
 select
     tickets.source,
     tickets.ticket_id,
@@ -13,9 +13,11 @@ select
     tickets.reopened_count,
     tickets.csat,
     tickets.known_at,
+    tickets.valid_from,
+    tickets.valid_to,
     tickets.file_id
 
-from stg_tickets as tickets
+from stg_tickets_versions as tickets
 
 left join customer_map
     on tickets.source = customer_map.source

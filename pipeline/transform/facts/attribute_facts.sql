@@ -15,7 +15,18 @@ with versions as (
         and (versions.valid_to is null or versions.valid_to >= cut_offs.as_of_utc)
         and (versions.registered_at is null or versions.registered_at < cut_offs.as_of_utc)
 
-    where not versions.is_deleted
+),
+
+deletions as (
+
+    select
+        customer_id,
+        as_of,
+        bool_and(is_deleted) as is_deleted
+
+    from versions
+
+    group by customer_id, as_of
 
 ),
 
@@ -47,6 +58,8 @@ attributes as (
     semi join cohort
         on versions.customer_id = cohort.customer_id
 
+    where not versions.is_deleted
+
     group by customer_id, as_of
 
 ),
@@ -60,7 +73,7 @@ referrals_summed_to_customer as (
 
     from versions
 
-    where referred_by_customer_id is not null and referred_by_customer_id <> customer_id
+    where not is_deleted and referred_by_customer_id is not null and referred_by_customer_id <> customer_id
 
     group by referred_by_customer_id, as_of
 
@@ -69,18 +82,23 @@ referrals_summed_to_customer as (
 final as (
 
     select
-        coalesce(attributes.customer_id, referrals.customer_id) as customer_id,
-        coalesce(attributes.as_of, referrals.as_of) as as_of,
+        coalesce(attributes.customer_id, referrals.customer_id, deletions.customer_id) as customer_id,
+        coalesce(attributes.as_of, referrals.as_of, deletions.as_of) as as_of,
         attributes.* exclude (customer_id, as_of),
         year(attributes.as_of) - attributes.birth_year
         - coalesce(month(attributes.as_of) < attributes.birth_month, false)::integer as age_years,
-        coalesce(referrals.referral_count, 0) as referral_count
+        coalesce(referrals.referral_count, 0) as referral_count,
+        coalesce(deletions.is_deleted, false) as is_deleted
 
     from attributes
 
     full join referrals_summed_to_customer as referrals
         on attributes.customer_id = referrals.customer_id
         and attributes.as_of = referrals.as_of
+
+    full join deletions
+        on coalesce(attributes.customer_id, referrals.customer_id) = deletions.customer_id
+        and coalesce(attributes.as_of, referrals.as_of) = deletions.as_of
 
 )
 

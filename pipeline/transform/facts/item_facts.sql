@@ -13,20 +13,42 @@ with orders_not_counted as (
 
 ),
 
+order_items_as_known as (
+
+    select
+        versions.*,
+        cut_offs.as_of,
+        cut_offs.as_of_utc
+
+    from (
+        select
+            *,
+            null::timestamp as valid_to
+
+        from core.order_items
+
+        union all by name
+
+        select * from core.order_items_history
+    ) as versions
+
+    inner join cut_offs
+        on (versions.valid_from is null or versions.valid_from < cut_offs.as_of_utc)
+        and (versions.valid_to is null or versions.valid_to >= cut_offs.as_of_utc)
+
+),
+
 order_items as (
 
     select
         order_items.customer_id,
-        cut_offs.as_of,
+        order_items.as_of,
         order_items.category,
         order_items.brand,
         order_items.quantity,
         order_items.amount
 
-    from core.order_items as order_items
-
-    inner join cut_offs
-        on order_items.ordered_at < cut_offs.as_of_utc
+    from order_items_as_known as order_items
 
     semi join cohort
         on order_items.customer_id = cohort.customer_id
@@ -34,6 +56,9 @@ order_items as (
     anti join orders_not_counted
         on order_items.source = orders_not_counted.source
         and order_items.order_id = orders_not_counted.order_id
+        and order_items.as_of = orders_not_counted.as_of
+
+    where order_items.ordered_at < order_items.as_of_utc
 
 ),
 

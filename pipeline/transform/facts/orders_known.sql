@@ -10,25 +10,48 @@ with order_versions as (
 
     union all by name
 
-    select * from core.order_history
+    select * from core.orders_history
+
+),
+
+returns_as_known as (
+
+    select
+        versions.*,
+        cut_offs.as_of,
+        cut_offs.as_of_utc
+
+    from (
+        select
+            *,
+            null::timestamp as valid_to
+
+        from core.returns
+
+        union all by name
+
+        select * from core.returns_history
+    ) as versions
+
+    inner join cut_offs
+        on (versions.valid_from is null or versions.valid_from < cut_offs.as_of_utc)
+        and (versions.valid_to is null or versions.valid_to >= cut_offs.as_of_utc)
 
 ),
 
 refunds_summed_to_order as (
 
     select
-        returns.source,
-        returns.order_id,
-        sum(returns.amount) as refund_amount
+        source,
+        order_id,
+        as_of,
+        sum(amount) as refund_amount
 
-    from core.returns as returns
+    from returns_as_known
 
-    inner join cut_offs
-        on returns.refund_known_at < cut_offs.as_of_utc
+    where kind in ('return', 'refund') and refund_known_at < as_of_utc
 
-    where returns.kind in ('return', 'refund')
-
-    group by returns.source, returns.order_id
+    group by source, order_id, as_of
 
 ),
 
@@ -73,6 +96,7 @@ orders_as_known as (
     left join refunds_summed_to_order as refunds
         on order_versions.source = refunds.source
         and order_versions.order_id = refunds.order_id
+        and cut_offs.as_of = refunds.as_of
 
 ),
 

@@ -132,19 +132,27 @@ final as (
         case when delivered.customers then coalesce(attributes.referral_count, 0) end as referral_count,
         case when delivered.subscriptions then coalesce(subscriptions.active_subscription_count, 0) end
             as active_subscription_count,
+        coalesce(attributes.is_deleted, false) as is_deleted,
         coalesce(attributes.is_attribute_backdated, false) as is_attribute_backdated,
 
-        coalesce(consents.is_email_marketing_allowed, false) as is_email_marketing_allowed,
-        coalesce(consents.is_sms_marketing_allowed, false) as is_sms_marketing_allowed,
-        coalesce(consents.is_call_marketing_allowed, false) as is_call_marketing_allowed,
-        coalesce(consents.is_post_marketing_allowed, false) as is_post_marketing_allowed,
-        coalesce(consents.is_social_marketing_allowed, false) as is_social_marketing_allowed,
+        coalesce(consents.is_email_marketing_allowed and not coalesce(attributes.is_deleted, false), false)
+            as is_email_marketing_allowed,
+        coalesce(consents.is_sms_marketing_allowed and not coalesce(attributes.is_deleted, false), false)
+            as is_sms_marketing_allowed,
+        coalesce(consents.is_call_marketing_allowed and not coalesce(attributes.is_deleted, false), false)
+            as is_call_marketing_allowed,
+        coalesce(consents.is_post_marketing_allowed and not coalesce(attributes.is_deleted, false), false)
+            as is_post_marketing_allowed,
+        coalesce(consents.is_social_marketing_allowed and not coalesce(attributes.is_deleted, false), false)
+            as is_social_marketing_allowed,
         coalesce(
-            consents.is_email_marketing_allowed
-            or consents.is_sms_marketing_allowed
-            or consents.is_call_marketing_allowed
-            or consents.is_post_marketing_allowed
-            or consents.is_social_marketing_allowed,
+            (
+                consents.is_email_marketing_allowed
+                or consents.is_sms_marketing_allowed
+                or consents.is_call_marketing_allowed
+                or consents.is_post_marketing_allowed
+                or consents.is_social_marketing_allowed
+            ) and not coalesce(attributes.is_deleted, false),
             false
         ) as is_marketing_allowed,
         coalesce(consents.is_profiling_allowed, true) as is_profiling_allowed

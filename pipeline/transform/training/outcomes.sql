@@ -1,4 +1,4 @@
--- One row per customer with a counted order in the horizon after a cut-off. Key: (customer_id, as_of).
+-- One row per customer with a counted order in the horizon after a cut-off. Key: (customer_id, as_of, horizon_days).
 -- What came true in [as_of, as_of + horizon): known tonight, used to train and to judge models of an earlier cut-off.
 select
     orders.customer_id,
