@@ -19,9 +19,11 @@ import argparse
 import re
 import shutil
 import sqlite3
+import subprocess
 import sys
 import time
-from contextlib import ExitStack
+import urllib.request
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -31,7 +33,6 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.schedules import Cron
-from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from pipeline.ingest.contracts import ContractError
@@ -225,17 +226,34 @@ def run_serve(arguments):
     with ExitStack() as stack:
         if not PREFECT_API_URL.value():
             # only a server of its own runs a schedule; the temporary one of a single flow run does not
-            server = SubprocessASGIServer(port=arguments.port)
-            stack.callback(server.stop)
-            server.start(timeout=120)
-            stack.enter_context(temporary_settings({PREFECT_API_URL: server.api_url}))
-            print(f"Prefect's page: {server.address}", flush=True)
+            url = stack.enter_context(_prefect_server(arguments.port))
+            stack.enter_context(temporary_settings({PREFECT_API_URL: f"{url}/api"}))
+            print(f"Prefect's page: {url}", flush=True)
         nightly_flow.serve(
             name="customer-pipeline",
             schedule=schedule,
             parameters={"data_dir": str(Path(arguments.data_dir).resolve())},
             limit=1,
         )
+
+
+@contextmanager
+def _prefect_server(port):
+    """A Prefect server on this machine alone, for as long as the schedule is served. Gives its address."""
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(120):
+            with suppress(OSError), urllib.request.urlopen(f"{url}/api/health", timeout=5):
+                break
+            if server.poll() is not None:
+                raise SettingsError(f"no Prefect server could be started on port {port}; choose another with --port")
+            time.sleep(1)
+        yield url
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
 
 
 def parse(arguments=None):
