@@ -137,6 +137,7 @@ TEXTS = {
     ),
     "checks": ("Checks", "数据检查"),
     "checks_lead": ("{0} checks passed, {1} failed.", "{0} 项通过，{1} 项未通过。"),
+    "all_checks": ("All checks", "全部检查"),
     "no_checks": ("No checks ran at this date.", "当日没有运行数据检查。"),
     "models": ("Models", "模型"),
     "no_models": ("No model ran at this date.", "当日没有运行模型。"),
