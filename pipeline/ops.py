@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from pipeline.ingest import suites
 from pipeline.ingest.contracts import load_contracts
 from pipeline.warehouse import has_table, literal, write_frame
 
@@ -39,18 +40,7 @@ RUNS = {
     "ended_at": pl.String,
     "message": pl.String,
 }
-CHECKS = {
-    "run_id": pl.String,
-    "as_of": pl.Date,
-    "entity": pl.String,
-    "column_name": pl.String,
-    "rule": pl.String,
-    "success": pl.Boolean,
-    "element_count": pl.Int64,
-    "unexpected_count": pl.Int64,
-    "unexpected_share": pl.Float64,
-    "message": pl.String,
-}
+CHECKS = {"run_id": pl.String, "as_of": pl.Date} | suites.CHECKS
 
 
 class LinesLost(Exception):

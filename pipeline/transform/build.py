@@ -46,7 +46,8 @@ def build_core(con, report: Callable[[str, int], None]) -> None:
     """Every core table, from the staged views and customer_map.
 
     A file that reads versions makes two tables: core.<name>, each record as last known, and core.<name>_history, what
-    it was before, from valid_from until valid_to. customer_versions alone keeps both together.
+    it was before, from valid_from until valid_to. The view <name>_versions is both, for the facts; customer_versions
+    alone is one table.
     """
     con.execute("create schema if not exists core")
     for path in in_order(FOLDER / "core"):
@@ -60,6 +61,10 @@ def build_core(con, report: Callable[[str, int], None]) -> None:
             con.execute(
                 f"create or replace table core.{path.stem}_history as"
                 " select * from all_versions where valid_to is not null"
+            )
+            con.execute(
+                f"create or replace temp view {path.stem}_versions as select *, null::timestamp as valid_to"
+                f" from core.{path.stem} union all by name select * from core.{path.stem}_history"
             )
         else:
             con.execute(f"create or replace table core.{path.stem} as {sql}")

@@ -20,17 +20,7 @@ order_items_as_known as (
         cut_offs.as_of,
         cut_offs.as_of_utc
 
-    from (
-        select
-            *,
-            null::timestamp as valid_to
-
-        from core.order_items
-
-        union all by name
-
-        select * from core.order_items_history
-    ) as versions
+    from order_items_versions as versions
 
     inner join cut_offs
         on (versions.valid_from is null or versions.valid_from < cut_offs.as_of_utc)

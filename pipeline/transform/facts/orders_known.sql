@@ -2,15 +2,7 @@
 -- is_counted: an order counts unless it is pending, cancelled or wholly refunded, as far as was known before as_of.
 with order_versions as (
 
-    select
-        *,
-        null::timestamp as valid_to
-
-    from core.orders
-
-    union all by name
-
-    select * from core.orders_history
+    select * from orders_versions
 
 ),
 
@@ -21,17 +13,7 @@ returns_as_known as (
         cut_offs.as_of,
         cut_offs.as_of_utc
 
-    from (
-        select
-            *,
-            null::timestamp as valid_to
-
-        from core.returns
-
-        union all by name
-
-        select * from core.returns_history
-    ) as versions
+    from returns_versions as versions
 
     inner join cut_offs
         on (versions.valid_from is null or versions.valid_from < cut_offs.as_of_utc)

@@ -6,17 +6,7 @@ with returns_as_known as (
         cut_offs.as_of,
         cut_offs.as_of_utc
 
-    from (
-        select
-            *,
-            null::timestamp as valid_to
-
-        from core.returns
-
-        union all by name
-
-        select * from core.returns_history
-    ) as versions
+    from returns_versions as versions
 
     inner join cut_offs
         on (versions.valid_from is null or versions.valid_from < cut_offs.as_of_utc)

@@ -7,17 +7,7 @@ with tickets_as_known as (
         cut_offs.as_of,
         cut_offs.as_of_utc
 
-    from (
-        select
-            *,
-            null::timestamp as valid_to
-
-        from core.tickets
-
-        union all by name
-
-        select * from core.tickets_history
-    ) as versions
+    from tickets_versions as versions
 
     inner join cut_offs
         on (versions.valid_from is null or versions.valid_from < cut_offs.as_of_utc)

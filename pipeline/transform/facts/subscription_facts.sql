@@ -6,17 +6,7 @@ with subscriptions_as_known as (
         cut_offs.as_of,
         cut_offs.as_of_utc
 
-    from (
-        select
-            *,
-            null::timestamp as valid_to
-
-        from core.subscriptions
-
-        union all by name
-
-        select * from core.subscriptions_history
-    ) as versions
+    from subscriptions_versions as versions
 
     inner join cut_offs
         on (versions.valid_from is null or versions.valid_from < cut_offs.as_of_utc)
