@@ -16,10 +16,10 @@ from pipeline.ingest.contracts import load_contracts
 from pipeline.ingest.intake import (
     OrderDataStopped,
     current_landings,
+    define_keyed,
     inbox_files,
     land_again,
     observation_times,
-    pseudonym_key,
     take_in,
 )
 from pipeline.ingest.sources import load_layouts
@@ -44,14 +44,18 @@ from pipeline.transform.build import (
     build_outcomes,
     model_facts,
     set_night,
+    start_of_day_utc,
 )
-from pipeline.transform.identity import resolve_customers
-from pipeline.transform.staging import stage_entities
+from pipeline.transform.identity import collect_references, resolve_customers
+from pipeline.transform.identity_rules import IdentityError, load_decisions, load_rules
+from pipeline.transform.lasting_ids import STATE
+from pipeline.transform.staging import read_landed, stage_entities
 from pipeline.warehouse import (
     attach,
     connect,
     copy_schemas,
     frame,
+    has_table,
     newest_as_of,
     prune_snapshots,
     publish,
@@ -78,6 +82,8 @@ class Night:
         self.layouts = load_layouts(settings.data_dir / "sources")
         self.catalogue = load_catalogue(CATALOGUE_FOLDER, settings.data_dir / "tags")
         self.audiences = load_audiences(AUDIENCE_FOLDER, settings.data_dir / "audiences")
+        self.identity_rules = load_rules(settings.identity)
+        self.identity_decisions = load_decisions(settings.identity)
         self.scratch = settings.vault / "scratch" / run_id
         self.scratch.mkdir(parents=True)
         self.con = connect(settings, self.scratch)
@@ -93,7 +99,7 @@ def take_step(night, title, work, report):
     """One step's row count; its error as one line that carries no cell of a file, since Prefect keeps what is raised."""
     try:
         return work(night, report)
-    except (OrderDataStopped, ops.LinesLost, CatalogueError, AudienceError) as error:
+    except (OrderDataStopped, ops.LinesLost, CatalogueError, AudienceError, IdentityError) as error:
         why = str(error)
     except duckdb.Error as error:
         why = f"{type(error).__name__}: " + re.sub(r"\"[^\"]*\"|'[^']*'", "…", str(error).splitlines()[0])
@@ -114,11 +120,7 @@ def ingest(night, report):
     ingest_con = connect(settings, night.scratch)
     ingest_con.execute("attach ? as scratch_file", (str(night.scratch / "ingest.duckdb"),))
     ingest_con.execute("use scratch_file")
-    ingest_con.execute("set variable pseudonym_key = ?", (pseudonym_key(settings),))
-    ingest_con.execute(
-        "create temp macro keyed(v) as"
-        " sha256(getvariable('pseudonym_key') || sha256(getvariable('pseudonym_key') || v))[:32]"
-    )
+    define_keyed(ingest_con, settings)
     landed = 0
     with closing(ingest_con):
         earlier = ledger.rows("select * from contents order by observed_at, content_hash")
@@ -203,8 +205,9 @@ def open_warehouse(night):
     vault = settings.vault / "vault.duckdb"
     if vault.exists():
         attach(con, vault, "previous_vault")
-        for table in ("customer_map", "last_customer_number"):
-            con.execute(f"create table vault.{table} as select * from previous_vault.{table}")
+        for table in STATE:
+            if has_table(con, "previous_vault", "main", table):
+                con.execute(f"create table vault.{table} as select * from previous_vault.{table}")
         con.execute("detach previous_vault")
     state = state_before(settings, night.as_of)
     if state:
@@ -219,9 +222,18 @@ def identity(night, report):
     for landing in night.landings:
         paths.setdefault(landing["entity"], []).append(night.settings.vault / landing["path"])
     open_warehouse(night)
-    set_night(night.con, night.as_of, night.settings.business_timezone)
-    stage_entities(night.con, paths)
-    counts = resolve_customers(night.con, night.settings.max_customers_per_identifier)
+    settings, con, rules = night.settings, night.con, night.identity_rules
+    set_night(con, night.as_of, settings.business_timezone)
+    define_keyed(con, settings)
+    read_landed(con, paths)
+    as_of_utc = start_of_day_utc(night.as_of, settings.business_timezone)
+    limit, newest = settings.max_customers_per_identifier, newest_as_of(settings)
+    report("blocked identifiers", collect_references(con, load_contracts(), rules, limit, as_of_utc))
+    stage_entities(con)
+    is_newest = newest is None or night.as_of >= newest
+    counts = resolve_customers(
+        con, rules, night.identity_decisions, limit, as_of_utc, is_newest, (night.as_of, night.run_id)
+    )
     for name, count in counts.items():
         report(name.replace("_", " "), count)
     build_contacts(night.con)

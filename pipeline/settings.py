@@ -45,6 +45,10 @@ class Settings:
         return self.data_dir / "vault"
 
     @property
+    def identity(self):
+        return self.data_dir / "identity"
+
+    @property
     def warehouse(self):
         return self.data_dir / "warehouse" / "warehouse.duckdb"
 

@@ -67,6 +67,15 @@ def pseudonym_key(settings) -> str:
     return path.read_text().strip()
 
 
+def define_keyed(con, settings) -> None:
+    """The macro keyed(text): 32 hex digits that only who has the pseudonym key can make."""
+    con.execute("set variable pseudonym_key = ?", (pseudonym_key(settings),))
+    con.execute(
+        "create or replace temp macro keyed(v) as"
+        " sha256(getvariable('pseudonym_key') || sha256(getvariable('pseudonym_key') || v))[:32]"
+    )
+
+
 def inbox_files(settings) -> list[Path]:
     """The files of the inbox by name; hidden ones and unfinished copies (.part, .tmp) are not looked at."""
     return sorted(

@@ -7,6 +7,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from pipeline.transform.identity import customers_then
 from pipeline.warehouse import value
 
 FOLDER = Path(__file__).parent
@@ -29,6 +30,20 @@ ATTRIBUTES = [
     "loyalty_points",
     "referred_by_customer",
 ]
+
+# what facts read of core as <name>_then -> the relation, and the record that names its customer: entity and key
+READ_BY_FACTS = {
+    "orders": ("orders_versions", "orders", "order_id"),
+    "order_items": ("order_items_versions", "orders", "order_id"),
+    "returns": ("returns_versions", "orders", "order_id"),
+    "tickets": ("tickets_versions", "tickets", "ticket_id"),
+    "subscriptions": ("subscriptions_versions", "subscriptions", "subscription_id"),
+    "interactions": ("core.interactions", "interactions", "interaction_id"),
+    "feedback": ("core.feedback", "feedback", "feedback_id"),
+    "consents": ("core.consents", "consents", "consent_id"),
+    "customer_versions": ("core.customer_versions", "customers", "source_customer_id"),
+    "customer_sources": ("core.customer_sources", "customers", "source_customer_id"),
+}
 
 
 def start_of_day_utc(day: date, timezone: str) -> datetime:
@@ -88,16 +103,22 @@ def build_facts(
     """marts.customer_facts as of tonight, and the same SQL's work.training_facts as of each training cut-off.
 
     One cut-off at a time, so that memory holds one night's facts; tonight comes last and leaves its parts for outcomes.
-    Tonight holds everybody; a training cut-off at most training_customers, drawn by the hash of their id.
+    Tonight holds everybody; a training cut-off at most training_customers, drawn by the hash of their id. Whom a link
+    made one since a training cut-off counts there as the several customers known then.
     """
     con.execute("create schema if not exists marts")
     final = (FOLDER / "marts" / "customer_facts.sql").read_text(encoding="utf-8")
     con.execute("drop table if exists work.training_facts")
+    con.execute(
+        "create or replace table work.former_customers (as_of date, customer_id varchar, current_customer_id varchar)"
+    )
     for cut_off in [*sorted(training_cut_offs), as_of]:
         con.execute("create or replace temp table cut_offs (as_of date, as_of_utc timestamp)")
         con.execute("insert into cut_offs values (?, ?)", (cut_off, start_of_day_utc(cut_off, timezone)))
         drawn = "" if cut_off == as_of else f"order by md5(customer_id) limit {int(training_customers)}"
         con.execute(f"create or replace temp table cohort as select customer_id from core.customers {drawn}")
+        moved = 0 if cut_off == as_of else customers_then(con, start_of_day_utc(cut_off, timezone))
+        _read_as_then(con, cut_off, moved > 0)
         for path in in_order(FOLDER / "facts"):
             con.execute(f"create or replace table work.{path.stem} as {path.read_text(encoding='utf-8')}")
         if cut_off == as_of:
@@ -110,6 +131,43 @@ def build_facts(
             )
             count = value(con, f"select count(*) from training_facts where as_of = date '{cut_off}'")
             report(f"training facts as of {cut_off}", count)
+
+
+def _read_as_then(con, cut_off, has_moved):
+    """The views <name>_then: core's rows with the customers known at the cut-off; and who of the cohort was several."""
+    for name, (relation, entity, key) in READ_BY_FACTS.items():
+        if not has_moved:
+            con.execute(f"create or replace temp view {name}_then as select * from {relation}")
+            continue
+        named = "source_customer_id" if entity == "customers" else key
+        rows = (
+            "select source, customer_key as source_customer_id, customer_id from moved_customers"
+            if entity == "customers"
+            else f"select distinct on (stg.source, stg.{key}) stg.source, stg.{key}, moved.customer_id"
+            f" from stg_{entity} as stg inner join moved_customers as moved"
+            " on stg.source = moved.source and stg.customer_key = moved.customer_key"
+        )
+        con.execute(f"create or replace table work.moved_{name} as {rows}")
+        con.execute(
+            f"""
+            create or replace temp view {name}_then as
+            select rows.* replace (coalesce(moved.customer_id, rows.customer_id) as customer_id)
+            from {relation} as rows
+            left join work.moved_{name} as moved on rows.source = moved.source and rows.{named} = moved.{named}
+            """
+        )
+    if has_moved:
+        con.execute(
+            "insert into work.former_customers"
+            " select distinct ?::date, moved.customer_id, customer_map.customer_id"
+            " from moved_customers as moved inner join customer_map using (source, customer_key)",
+            (cut_off,),
+        )
+        con.execute(
+            "create or replace temp table cohort as select customer_id from cohort union"
+            " select customer_id from work.former_customers where as_of = ?",
+            (cut_off,),
+        )
 
 
 def build_outcomes(con, horizons: list[tuple[date, int]], timezone: str) -> None:

@@ -1,14 +1,17 @@
-"""Which source records are one customer: connected components over exact normalised e-mail and phone.
+"""Which source records are one customer: links by shared identifiers, made to whole components, under lasting ids.
 
-Ids are kept from night to night in the vault: a component keeps the oldest id that one of its records had.
+A link counts from the moment when both records showed what they share. All tables of the way there are in work.
 """
 
-from pipeline.ingest.contracts import load_contracts
-from pipeline.warehouse import value
+from datetime import datetime
 
-# when a record of the entity first shows its customer
+from pipeline.transform.components import connect_components
+from pipeline.transform.identity_rules import IdentityError
+from pipeline.transform.lasting_ids import keep_ids, log_changes, number_records
+from pipeline.warehouse import identifier, literal, value
+
+# when a record of the entity shows its customer; a customer's own record: see _collect_descriptions
 EVIDENCE = {
-    "customers": "coalesce(registered_at, updated_at)",
     "consents": "captured_at",
     "orders": "ordered_at",
     "subscriptions": "started_at",
@@ -17,193 +20,458 @@ EVIDENCE = {
     "feedback": "created_at",
     "opportunities": "created_at",
 }
+# what any record can show, beside a customer's own
+SHOWN_ANYWHERE = ("email", "phone")
 
 
-def resolve_customers(con, max_customers_per_identifier: int) -> dict[str, int]:
-    """Fill vault.customer_map (source, customer_key, customer_id), carrying the ids that it holds already.
+def collect_references(con, contracts: dict, rules: dict, max_records: int, as_of_utc: datetime) -> int:
+    """What every record shows of its customer, and which identifiers are nobody's. To be called before staging.
 
-    Makes the table work.customer_map of tonight: source, customer_key, customer_id, first_evidence_at, linked_by.
-    An identifier shared by more than max_customers_per_identifier records links none of them. Returns counts.
+    Makes work.described (customers' own records, a row a version), work.customer_references (source, customer_key, email,
+    phone, seen_at; seen_at null: always), work.blocked_identifiers (kind, identifier, why), and the macro customer_key_of
+    by which the staged views keep a blocked identifier from naming a customer. con knows the macro keyed.
+    Returns the number of blocked identifiers.
     """
-    _collect_references(con)
-    con.execute(
-        """
-        create or replace table work.nodes as
-        select
-            row_number() over (order by min(seen_at) nulls last, source, customer_key) as node,
-            source,
-            customer_key,
-            min(seen_at) as first_evidence_at
-        from customer_references
-        group by source, customer_key
-        """
-    )
-    con.execute(
-        """
-        create or replace table work.shown_identifiers as
-        select distinct nodes.node, shown.kind, shown.identifier
-        from (
-            select source, customer_key, 'email' as kind, email as identifier from customer_references
-            where email is not null
-            union all
-            select source, customer_key, 'phone' as kind, phone as identifier from customer_references
-            where phone is not null
-        ) as shown
-        inner join nodes using (source, customer_key)
-        """
-    )
+    _collect_descriptions(con, rules)
+    _collect_references(con, contracts)
+    _block_identifiers(con, rules, max_records, as_of_utc)
+    blocked = value(con, "select count(*) from blocked_identifiers")
+    if blocked:
+        # an order that shows only a blocked identifier names nobody; its second identifier may
+        con.execute(
+            """
+            create or replace temp macro customer_key_of(customer_key, email, phone) as
+            case
+                when starts_with(customer_key, 'e:')
+                    and email in (select identifier from work.blocked_identifiers where kind = 'email')
+                    then case
+                        when phone not in (select identifier from work.blocked_identifiers where kind = 'phone')
+                            then 'p:' || keyed(phone)
+                    end
+                when starts_with(customer_key, 'p:')
+                    and phone in (select identifier from work.blocked_identifiers where kind = 'phone')
+                    then null
+                else customer_key
+            end
+            """
+        )
+        con.execute(
+            """
+            create or replace table work.customer_references as
+            select source, customer_key_of(customer_key, email, phone) as customer_key, email, phone, seen_at
+            from customer_references
+            where customer_key_of(customer_key, email, phone) is not null
+            """
+        )
+    return blocked
+
+
+def _collect_descriptions(con, rules):
+    """A record's first version counts from its registration, a later one from when it became known."""
+    used = {column for rule in rules["identifiers"] for column in (*rule.columns, rule.unless_differs) if column}
+    columns = ", ".join(identifier(name) for name in sorted(used | set(SHOWN_ANYWHERE)))
     con.execute(
         f"""
-        create or replace table work.linking_identifiers as
-        select kind, identifier, list(node order by node) as members
-        from shown_identifiers
-        group by kind, identifier
-        having count(*) between 2 and {int(max_customers_per_identifier)}
+        create or replace table work.described as
+        select
+            source,
+            customer_key,
+            {columns},
+            coalesce(updated_at, observed_at) as known_at,
+            case
+                when row_number() over versions = 1 then coalesce(registered_at, updated_at)
+                else coalesce(updated_at, observed_at)
+            end as seen_at
+        from landed_customers
+        window versions as (
+            partition by source, customer_key order by coalesce(updated_at, observed_at), observed_at, file_record
+        )
         """
     )
-    blocked = value(
-        con,
-        "select count(*) from (select 1 from shown_identifiers group by kind, identifier"
-        f" having count(*) > {int(max_customers_per_identifier)})",
-    )
-    rounds = _connect(con)
-    _assign_ids(con)
-    counts = con.execute("select count(*), count(distinct customer_id) from customer_map").fetchall()[0]
-    return {"source_records": counts[0], "customers": counts[1], "blocked_identifiers": blocked, "rounds": rounds}
 
 
-def _collect_references(con):
-    parts = []
+def _collect_references(con, contracts):
+    parts = ["select source, customer_key, email, phone, min(seen_at) as seen_at from described group by all"]
     for entity, seen_at in EVIDENCE.items():
-        columns = load_contracts()[entity].columns
-        email = "email" if "email" in columns else "null::varchar"
-        phone = "phone" if "phone" in columns else "null::varchar"
+        columns = contracts[entity].columns
+        shown = ", ".join(name if name in columns else f"null::varchar as {name}" for name in SHOWN_ANYWHERE)
         parts.append(
-            f"select source, customer_key, {email} as email, {phone} as phone, min({seen_at}) as seen_at"
+            f"select source, customer_key, {shown}, min({seen_at}) as seen_at"
             f" from landed_{entity} where customer_key is not null group by all"
         )
     con.execute(f"create or replace table work.customer_references as {' union all '.join(parts)}")
 
 
-def _connect(con):
-    """work.labels (node, label): each node's label is the smallest node of its component."""
+def _block_identifiers(con, rules, max_records, as_of_utc):
+    """Placeholders and role addresses by pattern, and what more records share than one person has."""
+    known = f"(seen_at is null or seen_at < {literal(as_of_utc)}::timestamp)"
+    parts = []
+    for kind in SHOWN_ANYWHERE:
+        parts += [
+            f"select '{kind}' as kind, {kind} as identifier, 'listed' as why from customer_references"
+            f" where regexp_full_match({kind}, {literal('|'.join(patterns))}) group by {kind}"
+            for patterns in [rules["blocked"].get(kind)]
+            if patterns
+        ]
+        parts.append(
+            f"select '{kind}' as kind, {kind} as identifier, 'shared' as why from customer_references"
+            f" where {kind} is not null and {known} group by {kind}"
+            f" having count(distinct (source, customer_key)) > {int(max_records)}"
+        )
+    # one guest's address with many telephones is an office's, not a person's
+    parts.append(
+        "select 'email' as kind, email as identifier, 'shared' as why from customer_references"
+        f" where starts_with(customer_key, 'e:') and {known} group by email"
+        f" having count(distinct phone) > {int(max_records)}"
+    )
     con.execute(
-        """
-        create or replace table work.edges as
-        select distinct unnest(members) as node, members[1] as neighbour from linking_identifiers
+        "create or replace table work.blocked_identifiers as"
+        f" select kind, identifier, min(why) as why from ({' union all '.join(parts)}) group by kind, identifier"
+    )
+
+
+def resolve_customers(
+    con, rules: dict, decisions, max_records: int, as_of_utc: datetime, is_newest: bool, run: tuple
+) -> dict[str, int]:
+    """Tonight's customers, from what collect_references made.
+
+    Makes work.customer_map (source, customer_key, customer_id, number, first_evidence_at, linked_by, linked_at),
+    work.links (node, other_node, linked_by, linked_at, weight, explanation) and work.nodes (node, source, customer_key,
+    number, label). vault.source_records keeps the numbers that ids are made of; for the newest night, is_newest,
+    vault.customer_map and vault.identity_changes follow. run: (as_of, run_id) for that log. Returns counts.
+    """
+    number_records(con)
+    _show_identifiers(con, rules, as_of_utc)
+    _link(con, rules, max_records)
+    _decide(con, decisions, as_of_utc)
+    connect_components(con, "work.nodes", "work.links", "work.labels")
+    refused = _keep_apart(con, [rule.name for rule in rules["identifiers"]])
+    if is_newest:
+        keep_ids(con)
+    _map_customers(con)
+    changes = log_changes(con, *run) if is_newest else 0
+    counts = con.execute("select count(*), count(distinct customer_id) from customer_map").fetchall()[0]
+    return {
+        "source_records": counts[0],
+        "customers": counts[1],
+        "links": value(con, "select count(*) from links"),
+        "links_refused": refused,
+        "ids_merged_or_split": changes,
+    }
+
+
+def _show_identifiers(con, rules, as_of_utc):
+    """work.shown_identifiers (node, kind, identifier, seen_at): since when each record shows what, before as_of."""
+    parts = []
+    for rule in rules["identifiers"]:
+        if rule.columns in (("email",), ("phone",)):
+            table, shown = "customer_references", identifier(rule.columns[0])
+        else:
+            plain = ", ".join(
+                rf"regexp_replace(lower(strip_accents({identifier(name)}::varchar)), '[^\p{{L}}\p{{N}}]', '', 'g')"
+                for name in rule.columns
+            )
+            values = f"list_sort([{plain}])" if rule.in_any_order else f"[{plain}]"
+            # a list, not one text: (ab, c) and (a, bc) are not the same
+            whole = f"not list_contains({values}, '') and list_count({values}) = {len(rule.columns)}"
+            shown = f"case when {whole} then array_to_string({values}, '|') end"
+            table = "described"
+        blocked = ""
+        if rules["blocked"].get(rule.name):
+            blocked = f" and not regexp_full_match({shown}, {literal('|'.join(rules['blocked'][rule.name]))})"
+        parts.append(
+            f"select source, customer_key, '{rule.name}' as kind, {shown} as identifier, min(seen_at) as seen_at,"
+            " bool_or(seen_at is null) as is_always"
+            f" from {table} where {shown} is not null{blocked} group by all"
+        )
+    con.execute(
+        f"""
+        create or replace table work.shown_identifiers as
+        select
+            nodes.node,
+            shown.kind,
+            shown.identifier,
+            case when not shown.is_always then shown.seen_at end as seen_at
+        from ({" union all ".join(parts)}) as shown
+        inner join nodes using (source, customer_key)
+        anti join work.blocked_identifiers as blocked on shown.kind = blocked.kind and shown.identifier = blocked.identifier
+        where shown.is_always or shown.seen_at < {literal(as_of_utc)}::timestamp
         """
     )
-    con.execute("create or replace table work.labels as select node, node as label from nodes")
-    rounds, changed = 0, 1
-    while changed:
-        rounds += 1
-        # a hub takes the smallest label around it, then every node the smallest of its hubs, and labels jump to their label's
-        con.execute(
-            """
-            create or replace table work.hubs as
-            select edges.neighbour as hub, min(labels.label) as label
-            from edges inner join labels using (node) group by hub
-            """
-        )
-        con.execute(
-            """
-            create or replace table work.closer as
-            select edges.node, min(hubs.label) as label
-            from edges inner join hubs on edges.neighbour = hubs.hub group by edges.node
-            """
-        )
-        changed = value(
-            con, "select count(*) from closer inner join labels using (node) where closer.label < labels.label"
-        )
-        con.execute(
-            "update labels set label = closer.label from closer where closer.node = labels.node and closer.label < labels.label"
-        )
-        con.execute(
-            "update labels set label = parent.label from labels as parent where parent.node = labels.label and parent.label < labels.label"
-        )
-    return rounds
 
 
-def _assign_ids(con):
+def _link(con, rules, max_records):
+    """work.links: each record to the first that showed the same identifier."""
+    for rule in rules["identifiers"]:
+        if rule.unless_differs:
+            _part_families(con, rule)
     con.execute(
-        "create table if not exists vault.customer_map (source varchar, customer_key varchar, customer_id varchar)"
-    )
-    # an id that a merge retired stands in older tags and exports: its number is never given again
-    con.execute("create table if not exists vault.last_customer_number as select 0::bigint as number")
-    con.execute(
-        """
-        create or replace table work.components as
-        with claims as (
-            select carried.customer_id, labels.label, count(*) as record_count
-            from vault.customer_map as carried
-            inner join nodes using (source, customer_key)
-            inner join labels using (node)
-            group by carried.customer_id, labels.label
-        ),
-
-        -- after a split the id stays with the larger part
-        owners as (
-            select customer_id, label
-            from claims
-            qualify row_number() over (partition by customer_id order by record_count desc, label) = 1
-        ),
-
-        known as (
-            select label, min(customer_id) as customer_id from owners group by label
-        ),
-
-        minted as (
+        f"""
+        create or replace table work.links as
+        with ranked as (
             select
-                label,
-                'C' || lpad((
-                    row_number() over (order by label)
-                    + (select number from vault.last_customer_number)
-                )::varchar, 9, '0') as customer_id
-            from (select distinct label from labels)
-            where label not in (select label from known)
+                node,
+                kind,
+                seen_at,
+                first_value(node) over members as first_node,
+                count(*) over (partition by kind, identifier) as record_count
+            from shown_identifiers
+            window members as (partition by kind, identifier order by seen_at nulls first, node)
         )
 
-        select * from known
-        union all
-        select * from minted
+        select
+            node,
+            first_node as other_node,
+            kind as linked_by,
+            seen_at as linked_at,
+            null::double as weight,
+            null::varchar as explanation
+        from ranked
+        where node <> first_node and record_count <= {int(max_records)}
+        """
+    )
+
+
+def _part_families(con, rule):
+    """Where sharers of an identifier differ in another column, it counts only together with that column."""
+    differs = identifier(rule.unless_differs)
+    con.execute(
+        f"""
+        create or replace table work.differing as
+        select nodes.node, arg_max(described.{differs}, known_at)::varchar as told
+        from described
+        inner join nodes using (source, customer_key)
+        where described.{differs} is not null
+        group by nodes.node
         """
     )
     con.execute(
-        "update vault.last_customer_number set number = greatest("
-        " number, (select max(substr(customer_id, 2)::bigint) from components))"
+        f"""
+        create or replace table work.families as
+        select shown.identifier
+        from shown_identifiers as shown
+        inner join differing on shown.node = differing.node
+        where shown.kind = {literal(rule.name)}
+        group by shown.identifier
+        having count(distinct differing.told) > 1
+        """
     )
+    con.execute(
+        f"""
+        create or replace table work.shown_identifiers as
+        select * from shown_identifiers where kind <> {literal(rule.name)}
+        union all
+        select shown.node, shown.kind, shown.identifier, shown.seen_at
+        from shown_identifiers as shown
+        anti join families on shown.identifier = families.identifier
+        where shown.kind = {literal(rule.name)}
+        union all
+        select shown.node, shown.kind, shown.identifier || '|' || differing.told as identifier, shown.seen_at
+        from shown_identifiers as shown
+        semi join families on shown.identifier = families.identifier
+        inner join differing on shown.node = differing.node
+        where shown.kind = {literal(rule.name)}
+        """
+    )
+
+
+def _decide(con, decisions, as_of_utc):
+    """decisions.csv: `same` as links from the day of the decision, `different` as work.kept_apart (node, other_node)."""
+    con.execute("create or replace table work.kept_apart (node bigint, other_node bigint)")
+    for decision in decisions:
+        pair = tuple(_record_node(con, decision.line, *record) for record in (decision.record, decision.other))
+        if not decision.is_same:
+            con.execute("insert into kept_apart values (?, ?)", pair)
+        elif datetime.combine(decision.decided_on, datetime.min.time()) < as_of_utc:
+            con.execute(
+                "insert into links values (?, ?, 'decision', ?, null, ?)",
+                (*pair, decision.decided_on, f"decisions.csv line {decision.line}"),
+            )
+
+
+def _record_node(con, line, source, record):
+    if source:
+        found = con.execute(
+            "select node from nodes where source = ? and customer_key in (?, 'h:' || keyed(?))",
+            (source, record, record),
+        ).fetchall()
+    else:
+        found = con.execute(
+            "select node from nodes where 'C' || lpad(number::varchar, 9, '0') = ?", (record,)
+        ).fetchall()
+    if not found:
+        raise IdentityError(
+            f"decisions.csv line {line}: no record of this source and id has landed"
+            " (or no such customer_id was ever given); mend the line or take it out"
+        )
+    return found[0][0]
+
+
+def _keep_apart(con, kinds):
+    """Take back links, weakest first, until no component holds a pair that was decided to be different. Their count."""
+    con.execute(
+        """
+        create or replace table work.torn as
+        select distinct labels.label
+        from kept_apart
+        inner join labels on kept_apart.node = labels.node
+        inner join labels as others on kept_apart.other_node = others.node and labels.label = others.label
+        """
+    )
+    apart = con.execute("select node, other_node from kept_apart").fetchall()
+    # every pair of sharers, since without the first of them the others still hang together
+    pairs = con.execute(
+        """
+        select distinct on (node, other_node, linked_by) node, other_node, linked_by, linked_at
+        from (
+            select links.node, links.other_node, links.linked_by, links.linked_at
+            from links inner join labels on links.node = labels.node semi join torn on labels.label = torn.label
+            union all
+            select links.node, others.node, links.linked_by, greatest(links.linked_at, others.linked_at)
+            from links
+            inner join labels on links.node = labels.node
+            semi join torn on labels.label = torn.label
+            inner join links as others
+                on links.other_node = others.other_node and links.linked_by = others.linked_by and links.node > others.node
+            inner join shown_identifiers as shown on links.node = shown.node and links.linked_by = shown.kind
+            inner join shown_identifiers as theirs
+                on others.node = theirs.node and shown.kind = theirs.kind and shown.identifier = theirs.identifier
+        )
+        order by node, other_node, linked_by
+        """
+    ).fetchall()
+    if not pairs:
+        return 0
+    strength = {kind: place for place, kind in enumerate(["decision", *kinds])}
+    pairs.sort(key=lambda pair: (strength.get(pair[2], len(strength)), pair[3] or datetime.min, pair[0], pair[1]))
+    group, members, kept, refused = {}, {}, [], 0
+    for node in {node for pair in (*pairs, *apart) for node in pair[:2]}:
+        group[node], members[node] = node, {node}
+    enemies = {node: set() for node in group}
+    for one, other in apart:
+        enemies[one].add(other)
+        enemies[other].add(one)
+    for node, other, kind, linked_at in pairs:
+        mine, theirs = group[node], group[other]
+        if mine == theirs:
+            continue
+        if any(enemies[member] & members[theirs] for member in members[mine]):
+            refused += 1
+            continue
+        kept.append((node, other, kind, linked_at))
+        members[mine] |= members.pop(theirs)
+        group |= dict.fromkeys(members[mine], mine)
+    con.execute(
+        """
+        create or replace table work.links as
+        select links.* from links inner join labels on links.node = labels.node anti join torn on labels.label = torn.label
+        """
+    )
+    con.executemany("insert into links values (?, ?, ?, ?, null, null)", kept)
+    connect_components(con, "work.nodes", "work.links", "work.labels")
+    return refused
+
+
+def _map_customers(con):
     con.execute(
         """
         create or replace table work.customer_map as
-        with linked as (
+        with sides as (
+            select node, linked_by, linked_at from links
+            union all
+            select other_node, linked_by, linked_at from links
+        ),
+
+        linked as (
             select
                 node,
-                case when bool_and(kind = 'email') then 'email' when bool_and(kind = 'phone') then 'phone' else 'email+phone' end
-                    as linked_by
-            from (select unnest(members) as node, kind from linking_identifiers) as links
+                array_to_string(list_sort(list(distinct linked_by)), '+') as linked_by,
+                min(linked_at) as linked_at
+            from sides
             group by node
+        ),
+
+        owners as (
+            select labels.label, min(nodes.number) as number
+            from nodes
+            inner join labels using (node)
+            group by labels.label
         )
 
         select
             nodes.source,
             nodes.customer_key,
-            components.customer_id,
+            'C' || lpad(owners.number::varchar, 9, '0') as customer_id,
+            nodes.number,
             nodes.first_evidence_at,
-            coalesce(linked.linked_by, 'own id') as linked_by
+            coalesce(linked.linked_by, 'own id') as linked_by,
+            linked.linked_at
         from nodes
         inner join labels using (node)
-        inner join components using (label)
+        inner join owners using (label)
         left join linked using (node)
+        """
+    )
+
+
+def customers_then(con, cut_off_utc: datetime) -> int:
+    """work.moved_customers (source, customer_key, customer_id): tonight's cohort's records whose customer was another then.
+
+    A customer whom a link made one at or after cut_off_utc was several before. Returns the number of records.
+    """
+    late = f"{literal(cut_off_utc)}::timestamp"
+    con.execute(
+        f"""
+        create or replace table work.late_labels as
+        select distinct labels.label
+        from links
+        inner join labels using (node)
+        inner join nodes using (node)
+        inner join customer_map using (source, customer_key)
+        semi join cohort on customer_map.customer_id = cohort.customer_id
+        where links.linked_at >= {late}
         """
     )
     con.execute(
         """
-        create or replace table vault.customer_map as
-        select source, customer_key, customer_id from customer_map
-        union all
-        select carried.source, carried.customer_key, carried.customer_id
-        from vault.customer_map as carried
-        anti join customer_map as tonight using (source, customer_key)
-        order by customer_id, source, customer_key
+        create or replace table work.late_nodes as
+        select nodes.* from nodes inner join labels using (node) semi join late_labels using (label)
         """
     )
+    con.execute(
+        f"""
+        create or replace table work.early_links as
+        select links.node, links.other_node
+        from links
+        semi join late_nodes using (node)
+        where links.linked_at is null or links.linked_at < {late}
+        """
+    )
+    connect_components(con, "work.late_nodes", "work.early_links", "work.labels_then")
+    con.execute(
+        """
+        create or replace table work.moved_customers as
+        with owners as (
+            select labels_then.label, min(late_nodes.number) as number
+            from late_nodes
+            inner join labels_then using (node)
+            group by labels_then.label
+        ),
+
+        mapped as (
+            select
+                late_nodes.source,
+                late_nodes.customer_key,
+                'C' || lpad(owners.number::varchar, 9, '0') as customer_id
+            from late_nodes
+            inner join labels_then using (node)
+            inner join owners using (label)
+        )
+
+        select mapped.*
+        from mapped
+        inner join customer_map using (source, customer_key)
+        where mapped.customer_id <> customer_map.customer_id
+        """
+    )
+    return value(con, "select count(*) from moved_customers")

@@ -77,7 +77,9 @@ def load_rules(user_folder: Path | None = None) -> dict:
             try:
                 re.compile(str(pattern))
             except re.error as error:
-                raise IdentityError(f'{where}: blocked: {name}: "{pattern}" is no regular expression: {error}') from None
+                raise IdentityError(
+                    f'{where}: blocked: {name}: "{pattern}" is no regular expression: {error}'
+                ) from None
     return rules
 
 
@@ -138,9 +140,7 @@ def _decision(where, line, row):
         raise IdentityError(
             f'{where} line {line}: decided_on "{row["decided_on"]}" is no date; write for example 2026-11-01'
         ) from None
-    record, other = (
-        (row[f"{prefix}source"], row[f"{prefix}source_customer_id"]) for prefix in ("", "other_")
-    )
+    record, other = ((row[f"{prefix}source"], row[f"{prefix}source_customer_id"]) for prefix in ("", "other_"))
     if not record[1] or not other[1] or record == other:
         raise IdentityError(
             f"{where} line {line}: name two records by source and source_customer_id, or by customer_id with source empty"

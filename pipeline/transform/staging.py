@@ -7,20 +7,29 @@ from pipeline.ingest.contracts import Contract, load_contracts
 from pipeline.warehouse import identifier, literal, value
 
 
-def stage_entities(con, paths: dict[str, list]) -> None:
-    """Temporary views stg_<entity> and stg_<entity>_versions, and the table delivered: a boolean column an entity.
-
-    con has a database named work for tables of this night alone, on its search path.
+def read_landed(con, paths: dict[str, list]) -> None:
+    """Temporary views landed_<entity>, every row of its files, and the table delivered: a boolean column an entity.
 
     paths: landed Parquet files by entity; an entity without any gets an empty view, so that all SQL runs.
     """
+    # identity writes it anew once it knows which identifiers name nobody
+    con.execute("create or replace temp macro customer_key_of(customer_key, email, phone) as customer_key")
     for entity, contract in load_contracts().items():
-        _stage(con, contract, paths.get(entity, []))
+        _read(con, contract, paths.get(entity, []))
     flags = ", ".join(f"{bool(paths.get(entity))} as {entity}" for entity in load_contracts())
     con.execute(f"create or replace temp table delivered as select {flags}")
 
 
-def _stage(con, contract: Contract, paths):
+def stage_entities(con) -> None:
+    """Temporary views stg_<entity> and stg_<entity>_versions over what read_landed made.
+
+    con has a database named work for tables of this night alone, on its search path.
+    """
+    for contract in load_contracts().values():
+        _stage(con, contract)
+
+
+def _read(con, contract: Contract, paths):
     landed = contract.landed_columns()
     typed = ", ".join(f"{identifier(name)}::{kind} as {identifier(name)}" for name, kind in landed.items())
     if paths:
@@ -28,10 +37,15 @@ def _stage(con, contract: Contract, paths):
         rows = f"select {typed} from read_parquet({files})"
     else:
         rows = f"select {', '.join(f'null::{kind} as {identifier(name)}' for name, kind in landed.items())} where false"
+    if {"email", "phone"} <= set(contract.columns):
+        rows = f"select * replace (customer_key_of(customer_key, email, phone) as customer_key) from ({rows})"
+    con.execute(f"create or replace temp view landed_{contract.entity} as {rows}")
+
+
+def _stage(con, contract: Contract):
     key = ", ".join(["source", *map(identifier, contract.key)])
     known_at = "coalesce(updated_at, observed_at)" if "updated_at" in contract.columns else "observed_at"
     entity = contract.entity
-    con.execute(f"create or replace temp view landed_{entity} as {rows}")
     con.execute(
         f"create or replace table work.repeated_{entity} as"
         f" select hash({key}) as key_hash from landed_{entity} group by key_hash having count(*) > 1"

@@ -5,7 +5,8 @@ select
     customer_key as source_customer_id,
     customer_id,
     first_evidence_at,
-    linked_by
+    linked_by,
+    linked_at
 
 from customer_map
 

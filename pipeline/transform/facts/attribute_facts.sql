@@ -8,7 +8,7 @@ with versions as (
         cut_offs.as_of,
         versions.known_at >= cut_offs.as_of_utc as is_backdated
 
-    from core.customer_versions as versions
+    from customer_versions_then as versions
 
     inner join cut_offs
         on (versions.valid_from is null or versions.valid_from < cut_offs.as_of_utc)

@@ -14,7 +14,7 @@ with consents as (
             else coalesce(consents.captured_at, consents.observed_at)
         end as said_at
 
-    from core.consents as consents
+    from consents_then as consents
 
     inner join cut_offs
         on coalesce(

@@ -13,7 +13,7 @@ with feedback as (
         feedback.created_at,
         feedback.created_at >= cut_offs.as_of_utc - interval 180 day as is_recent
 
-    from core.feedback as feedback
+    from feedback_then as feedback
 
     inner join cut_offs
         on feedback.created_at < cut_offs.as_of_utc

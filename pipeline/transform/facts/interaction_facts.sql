@@ -12,7 +12,7 @@ with interactions as (
         interactions.occurred_at >= cut_offs.as_of_utc - interval 90 day as is_recent,
         interactions.kind in ('opened', 'clicked', 'replied', 'redeemed', 'coupon_redeemed') as is_response
 
-    from core.interactions as interactions
+    from interactions_then as interactions
 
     inner join cut_offs
         on interactions.occurred_at < cut_offs.as_of_utc

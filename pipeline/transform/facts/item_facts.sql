@@ -20,7 +20,7 @@ order_items_as_known as (
         cut_offs.as_of,
         cut_offs.as_of_utc
 
-    from order_items_versions as versions
+    from order_items_then as versions
 
     inner join cut_offs
         on (versions.valid_from is null or versions.valid_from < cut_offs.as_of_utc)

@@ -2,7 +2,7 @@
 -- is_counted: an order counts unless it is pending, cancelled or wholly refunded, as far as was known before as_of.
 with order_versions as (
 
-    select * from orders_versions
+    select * from orders_then
 
 ),
 
@@ -13,7 +13,7 @@ returns_as_known as (
         cut_offs.as_of,
         cut_offs.as_of_utc
 
-    from returns_versions as versions
+    from returns_then as versions
 
     inner join cut_offs
         on (versions.valid_from is null or versions.valid_from < cut_offs.as_of_utc)

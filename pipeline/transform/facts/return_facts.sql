@@ -6,7 +6,7 @@ with returns_as_known as (
         cut_offs.as_of,
         cut_offs.as_of_utc
 
-    from returns_versions as versions
+    from returns_then as versions
 
     inner join cut_offs
         on (versions.valid_from is null or versions.valid_from < cut_offs.as_of_utc)

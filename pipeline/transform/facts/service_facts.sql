@@ -7,7 +7,7 @@ with tickets_as_known as (
         cut_offs.as_of,
         cut_offs.as_of_utc
 
-    from tickets_versions as versions
+    from tickets_then as versions
 
     inner join cut_offs
         on (versions.valid_from is null or versions.valid_from < cut_offs.as_of_utc)

@@ -6,7 +6,7 @@ with subscriptions_as_known as (
         cut_offs.as_of,
         cut_offs.as_of_utc
 
-    from subscriptions_versions as versions
+    from subscriptions_then as versions
 
     inner join cut_offs
         on (versions.valid_from is null or versions.valid_from < cut_offs.as_of_utc)

@@ -7,7 +7,7 @@ with customers_known as (
         cut_offs.as_of,
         min(sources.first_evidence_at) as first_seen_at
 
-    from core.customer_sources as sources
+    from customer_sources_then as sources
 
     inner join cut_offs
         on coalesce(sources.first_evidence_at < cut_offs.as_of_utc, true)

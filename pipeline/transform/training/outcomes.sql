@@ -1,19 +1,42 @@
 -- One row per customer with a counted order in the horizon after a cut-off. Key: (customer_id, as_of, horizon_days).
 -- What came true in [as_of, as_of + horizon): known tonight, used to train and to judge models of an earlier cut-off.
-select
-    orders.customer_id,
-    horizons.as_of,
-    horizons.horizon_days,
-    count(*) as order_count,
-    count(distinct orders.ordered_on) as order_day_count,
-    sum(orders.net_amount - orders.refund_amount)::decimal(18, 2) as net_spend_amount
+-- Who counted as several customers at the cut-off bought under each of their ids: the person did come back.
+with bought as (
 
-from orders_known as orders
+    select
+        orders.customer_id,
+        horizons.as_of,
+        horizons.horizon_days,
+        count(*) as order_count,
+        count(distinct orders.ordered_on) as order_day_count,
+        sum(orders.net_amount - orders.refund_amount)::decimal(18, 2) as net_spend_amount
 
-inner join horizons
-    on orders.ordered_at >= horizons.as_of_utc
-    and orders.ordered_at < horizons.end_utc
+    from orders_known as orders
 
-where orders.is_counted
+    inner join horizons
+        on orders.ordered_at >= horizons.as_of_utc
+        and orders.ordered_at < horizons.end_utc
 
-group by orders.customer_id, horizons.as_of, horizons.horizon_days
+    where orders.is_counted
+
+    group by orders.customer_id, horizons.as_of, horizons.horizon_days
+
+),
+
+bought_under_former_ids as (
+
+    select
+        former_customers.customer_id,
+        bought.* exclude (customer_id)
+
+    from bought
+
+    inner join former_customers
+        on bought.customer_id = former_customers.current_customer_id
+        and bought.as_of = former_customers.as_of
+
+)
+
+select * from bought
+union all
+select * from bought_under_former_ids
