@@ -187,7 +187,7 @@ def log_changes(con, as_of, run_id: str) -> int:
             from links
             inner join concerned on links.node = concerned.node
             inner join concerned as others on links.other_node = others.node
-            where concerned.earlier_id is distinct from others.earlier_id
+            where (concerned.earlier_id = others.earlier_id) is not true
             group by concerned.customer_id
         ),
 

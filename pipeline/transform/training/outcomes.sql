@@ -27,7 +27,11 @@ bought_under_former_ids as (
 
     select
         former_customers.customer_id,
-        bought.* exclude (customer_id)
+        bought.as_of,
+        bought.horizon_days,
+        bought.order_count,
+        bought.order_day_count,
+        bought.net_spend_amount
 
     from bought
 
@@ -37,6 +41,24 @@ bought_under_former_ids as (
 
 )
 
-select * from bought
+select
+    customer_id,
+    as_of,
+    horizon_days,
+    order_count,
+    order_day_count,
+    net_spend_amount
+
+from bought
+
 union all
-select * from bought_under_former_ids
+
+select
+    customer_id,
+    as_of,
+    horizon_days,
+    order_count,
+    order_day_count,
+    net_spend_amount
+
+from bought_under_former_ids
