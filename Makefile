@@ -1,9 +1,10 @@
 # make demo: set up, write a demo shop's exports, run a night. make test: set up and run the tests.
 PYTHON ?= python3
 CUSTOMERS ?= 100000
+RECORDS ?= 1000000
 BIN := .venv/bin
 
-.PHONY: demo test check bench
+.PHONY: demo test check bench bench-identity
 
 demo: .venv/installed
 	$(BIN)/python flows.py demo
@@ -18,6 +19,9 @@ check: .venv/installed-dev
 
 bench: .venv/installed
 	$(BIN)/python bench.py --customers $(CUSTOMERS)
+
+bench-identity: .venv/installed
+	$(BIN)/python bench_identity.py --records $(RECORDS)
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

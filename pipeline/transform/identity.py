@@ -202,12 +202,25 @@ def _show_identifiers(con, rules, as_of_utc):
 
 def _link(con, rules, max_records):
     """work.links: each record to the first that showed the same identifier."""
-    for rule in rules["identifiers"]:
-        if rule.unless_differs:
-            _part_families(con, rule)
+    con.execute(
+        "create or replace table work.links (node bigint, other_node bigint, linked_by varchar, linked_at timestamp,"
+        " weight double, explanation varchar)"
+    )
+    parted = [rule for rule in rules["identifiers"] if rule.unless_differs]
+    _link_sharers(
+        con, f"kind not in ({', '.join(literal(rule.name) for rule in parted)})" if parted else "true", max_records
+    )
+    for rule in parted:
+        # what the other identifiers link already tells more of each sharer
+        connect_components(con, "work.nodes", "work.links", "work.labels")
+        _part_families(con, rule)
+        _link_sharers(con, f"kind = {literal(rule.name)}", max_records)
+
+
+def _link_sharers(con, kinds, max_records):
     con.execute(
         f"""
-        create or replace table work.links as
+        insert into work.links
         with ranked as (
             select
                 node,
@@ -216,16 +229,11 @@ def _link(con, rules, max_records):
                 first_value(node) over members as first_node,
                 count(*) over (partition by kind, identifier) as record_count
             from shown_identifiers
+            where {kinds}
             window members as (partition by kind, identifier order by seen_at nulls first, node)
         )
 
-        select
-            node,
-            first_node as other_node,
-            kind as linked_by,
-            seen_at as linked_at,
-            null::double as weight,
-            null::varchar as explanation
+        select node, first_node, kind, seen_at, null, null
         from ranked
         where node <> first_node and record_count <= {int(max_records)}
         """
@@ -234,15 +242,22 @@ def _link(con, rules, max_records):
 
 def _part_families(con, rule):
     """Where sharers of an identifier differ in another column, it counts only together with that column."""
-    differs = identifier(rule.unless_differs)
+    differs, kind = identifier(rule.unless_differs), literal(rule.name)
     con.execute(
         f"""
-        create or replace table work.differing as
-        select nodes.node, arg_max(described.{differs}, known_at)::varchar as told
-        from described
-        inner join nodes using (source, customer_key)
-        where described.{differs} is not null
-        group by nodes.node
+        create or replace table work.told as
+        with told_of_component as (
+            select labels.label, arg_max(described.{differs}, described.known_at)::varchar as told
+            from described
+            inner join nodes using (source, customer_key)
+            inner join labels using (node)
+            where described.{differs} is not null
+            group by labels.label
+        )
+
+        select labels.node, told_of_component.told
+        from told_of_component
+        inner join labels using (label)
         """
     )
     con.execute(
@@ -250,29 +265,26 @@ def _part_families(con, rule):
         create or replace table work.families as
         select shown.identifier
         from shown_identifiers as shown
-        inner join differing on shown.node = differing.node
-        where shown.kind = {literal(rule.name)}
+        inner join told on shown.node = told.node
+        where shown.kind = {kind}
         group by shown.identifier
-        having count(distinct differing.told) > 1
+        having count(distinct told.told) > 1
         """
     )
     con.execute(
         f"""
-        create or replace table work.shown_identifiers as
-        select * from shown_identifiers where kind <> {literal(rule.name)}
-        union all
-        select shown.node, shown.kind, shown.identifier, shown.seen_at
-        from shown_identifiers as shown
-        anti join families on shown.identifier = families.identifier
-        where shown.kind = {literal(rule.name)}
-        union all
-        select shown.node, shown.kind, shown.identifier || '|' || differing.told as identifier, shown.seen_at
+        create or replace table work.of_families as
+        select shown.node, shown.kind, shown.identifier || '|' || told.told as identifier, shown.seen_at
         from shown_identifiers as shown
         semi join families on shown.identifier = families.identifier
-        inner join differing on shown.node = differing.node
-        where shown.kind = {literal(rule.name)}
+        inner join told on shown.node = told.node
+        where shown.kind = {kind}
         """
     )
+    con.execute(
+        f"delete from shown_identifiers where kind = {kind} and identifier in (select identifier from families)"
+    )
+    con.execute("insert into shown_identifiers select * from of_families")
 
 
 def _decide(con, decisions, as_of_utc):

@@ -11,6 +11,7 @@ from pipeline.ingest.demo.people import (
     blank,
     gather,
     numbered,
+    or_placeholder,
     pick,
     write_email,
     write_phone,
@@ -74,7 +75,7 @@ def contact_frame(rng, people: People, registered, spend, epoch_day: int, end: i
             "姓名": people.name.gather(position),
             "性别": gather(words.GENDERS, people.traits["gender"][position]),
             "生日": blank(born, rng.random(count) < 0.25),
-            "手机": blank(phone, ~(flags["crm_phone"][position] | is_second)),
+            "手机": or_placeholder(blank(phone, ~(flags["crm_phone"][position] | is_second)), people.number[position]),
             "邮箱": blank(email, ~flags["crm_email"][position] | is_second),
             "省": gather([row[0] for row in words.PLACES], place),
             "市": gather([row[1] for row in words.PLACES], place),
@@ -112,9 +113,12 @@ def account_frame(rng, people: People, registered, spend, epoch_day: int, end: i
             "customer_id": people.shop_id(position, is_second),
             "display_name": blank(people.name.gather(position), rng.random(count) < 0.2),
             "email": write_email(email, rng.integers(2, 14, count) % 11),
-            "mobile": blank(
-                write_phone(people.phone.gather(position), rng.integers(0, 7, count) % 5),
-                ~(flags["shop_phone"][position] | is_second),
+            "mobile": or_placeholder(
+                blank(
+                    write_phone(people.phone.gather(position), rng.integers(0, 7, count) % 5),
+                    ~(flags["shop_phone"][position] | is_second),
+                ),
+                people.number[position],
             ),
             "gender": gather(["M", "F", "X"], np.where(tells, people.traits["gender"][position], NOBODY)),
             "birthday": blank(birth_dates(people, last_year).gather(position), ~tells),

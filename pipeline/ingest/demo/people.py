@@ -70,6 +70,22 @@ def phones_of(numbers) -> pl.Series:
     return numbered("154", scramble(numbers, 7_368_787))
 
 
+def share_of(numbers, multiplier, percent):
+    """Whether each number is among that percentage, the same for ever: what draws nothing moves nothing else."""
+    return scramble(numbers, multiplier) % 100 < percent
+
+
+def or_placeholder(phone: pl.Series, numbers) -> pl.Series:
+    """A tenth of those without a number type one that passes the form."""
+    types_one = pl.lit(pl.Series(share_of(numbers, 2_147_483, 10)))
+    return phone.to_frame("phone").select(
+        pl.when(pl.col("phone").is_null() & types_one)
+        .then(pl.lit("13800000000"))
+        .otherwise(pl.col("phone"))
+        .alias("phone")
+    )["phone"]
+
+
 def write_phone(phone: pl.Series, style) -> pl.Series:
     """Phones as people type them; style is an int array in 0..4 (0 and 1 leave the digits alone)."""
     head, middle, tail = phone.str.slice(0, 3), phone.str.slice(3, 4), phone.str.slice(7, 4)
@@ -197,5 +213,6 @@ def draw_people(rng, start: int, count: int) -> People:
         name=name,
         email=latin_given + "." + latin_surname + digits + "@" + domain,
         second_email=latin_surname + digits + ".home@" + domain,
-        phone=phones_of(number),
+        # some share the telephone of the person before them: a family
+        phone=phones_of(number - (share_of(number, 15_485_863, 3) & (number > start))),
     )
