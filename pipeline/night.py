@@ -34,6 +34,7 @@ from pipeline.models.segments import run_segments
 from pipeline.reports.audience_files import write_audiences
 from pipeline.reports.exports import write_exports
 from pipeline.reports.page import write_checks_page, write_page
+from pipeline.settings import contact_limits
 from pipeline.tags.audiences import AUDIENCE_FOLDER, AudienceError, load_audiences
 from pipeline.tags.build import build_tags
 from pipeline.tags.catalogue import CATALOGUE_FOLDER, CatalogueError, load_catalogue
@@ -45,6 +46,7 @@ from pipeline.transform.build import (
     model_facts,
     set_night,
 )
+from pipeline.transform.contactability import build_contactability
 from pipeline.transform.identity import resolve_customers
 from pipeline.transform.staging import stage_entities
 from pipeline.warehouse import (
@@ -219,7 +221,13 @@ def identity(night, report):
     for landing in night.landings:
         paths.setdefault(landing["entity"], []).append(night.settings.vault / landing["path"])
     open_warehouse(night)
-    set_night(night.con, night.as_of, night.settings.business_timezone)
+    set_night(
+        night.con,
+        night.as_of,
+        night.settings.business_timezone,
+        night.settings.consent_when_silent,
+        contact_limits(night.settings),
+    )
     stage_entities(night.con, paths)
     counts = resolve_customers(night.con, night.settings.max_customers_per_identifier)
     for name, count in counts.items():
@@ -248,6 +256,7 @@ def facts(night, report):
         night.settings.training_customers,
         report,
     )
+    build_contactability(night.con, report)
     horizons = [(day, night.settings.churn_horizon_days) for day in night.cut_offs]
     horizons += [(day, 2 * night.settings.churn_horizon_days) for day in night.cut_offs[1:2]]
     build_outcomes(night.con, horizons, night.settings.business_timezone)
