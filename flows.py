@@ -214,7 +214,9 @@ def run_audience(arguments):
     for row in counts.iter_rows(named=True):
         print(
             f"{row['audience']:<28} {row['name_zh'] if settings.language == 'zh' else row['name']}:"
-            f" {row['matched']:,} match, {row['excluded_by_consent']:,} without consent, {row['written']:,} written"
+            f" {row['matched']:,} match, {row['excluded_by_consent']:,} without consent,"
+            f" {row['excluded_unreachable']:,} out of reach, {row['excluded_by_limit']:,} over the contact limit,"
+            f" {row['written']:,} written"
         )
     print(f"  {folder}")
 

@@ -34,6 +34,7 @@ from pipeline.models.segments import run_segments
 from pipeline.reports.audience_files import write_audiences
 from pipeline.reports.exports import write_exports
 from pipeline.reports.page import write_checks_page, write_page
+from pipeline.settings import contact_limits
 from pipeline.tags.audiences import AUDIENCE_FOLDER, AudienceError, load_audiences
 from pipeline.tags.build import build_tags
 from pipeline.tags.catalogue import CATALOGUE_FOLDER, CatalogueError, load_catalogue
@@ -46,6 +47,7 @@ from pipeline.transform.build import (
     set_night,
     start_of_day_utc,
 )
+from pipeline.transform.contactability import build_contactability
 from pipeline.transform.identity import collect_references, resolve_customers
 from pipeline.transform.identity_rules import IdentityError, load_decisions, load_rules
 from pipeline.transform.lasting_ids import STATE
@@ -223,7 +225,7 @@ def identity(night, report):
         paths.setdefault(landing["entity"], []).append(night.settings.vault / landing["path"])
     open_warehouse(night)
     settings, con, rules = night.settings, night.con, night.identity_rules
-    set_night(con, night.as_of, settings.business_timezone)
+    set_night(con, night.as_of, settings.business_timezone, settings.consent_when_silent, contact_limits(settings))
     define_keyed(con, settings)
     read_landed(con, paths)
     as_of_utc = start_of_day_utc(night.as_of, settings.business_timezone)
@@ -236,7 +238,7 @@ def identity(night, report):
     )
     for name, count in counts.items():
         report(name.replace("_", " "), count)
-    build_contacts(night.con)
+    build_contacts(con)
     return counts["customers"]
 
 
@@ -260,6 +262,7 @@ def facts(night, report):
         night.settings.training_customers,
         report,
     )
+    build_contactability(night.con, report)
     horizons = [(day, night.settings.churn_horizon_days) for day in night.cut_offs]
     horizons += [(day, 2 * night.settings.churn_horizon_days) for day in night.cut_offs[1:2]]
     build_outcomes(night.con, horizons, night.settings.business_timezone)

@@ -5,11 +5,14 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
 
 ENVIRONMENT_PREFIX = "CUSTOMER_PIPELINE_"
+PURPOSES = ("service", "marketing", "profiling", "sharing")
+CHANNELS = ("email", "sms", "call", "post", "social", "any")
+CONTACT_LIMIT = re.compile(r"([1-9]\d{0,5}) per ([1-9]\d{0,3})d")
 
 
 class SettingsError(Exception):
@@ -35,6 +38,8 @@ class Settings:
     storage_version: str = "v1.2.0"
     memory_limit: str = "4GiB"
     threads: int = 0
+    consent_when_silent: dict = field(default_factory=dict)
+    contact_limits: dict = field(default_factory=dict)
 
     @property
     def inbox(self):
@@ -100,6 +105,12 @@ def read_settings(data_dir: Path, environment: Mapping[str, str] = os.environ) -
     return settings
 
 
+def contact_limits(settings: Settings) -> list[tuple[str, int, int]]:
+    """(channel, contacts, days) of each limit: at most so many contacts in so many days."""
+    found = {channel: CONTACT_LIMIT.fullmatch(limit) for channel, limit in settings.contact_limits.items()}
+    return [(channel, int(match[1]), int(match[2])) for channel, match in found.items()]
+
+
 def _from_text(name, kind, text):
     try:
         return kind(text)
@@ -136,3 +147,13 @@ def _check(settings):
     for name, least in at_least.items():
         if getattr(settings, name) < least:
             raise SettingsError(f'"{name}" is {getattr(settings, name)}; it must be {least} or more')
+    for purpose, allowed in settings.consent_when_silent.items():
+        if purpose not in PURPOSES or not isinstance(allowed, bool):
+            raise SettingsError(
+                f"consent_when_silent: {purpose} = {allowed!r}; write true or false for one of {', '.join(PURPOSES)}"
+            )
+    for channel, limit in settings.contact_limits.items():
+        if channel not in CHANNELS or not CONTACT_LIMIT.fullmatch(str(limit)):
+            raise SettingsError(
+                f'contact_limits: {channel} = {limit!r}; write such as "4 per 30d" for one of {", ".join(CHANNELS)}'
+            )

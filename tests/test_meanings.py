@@ -9,7 +9,6 @@ import polars as pl
 import pytest
 
 from pipeline import meanings
-from pipeline.ingest.contracts import load_contracts
 from pipeline.ledger import Ledger
 from pipeline.models import churn, clv, rfm, segments
 from pipeline.models.records import BACKTEST_SCHEMA, MODEL_RUN_SCHEMA
@@ -18,10 +17,9 @@ from pipeline.settings import Settings
 from pipeline.tags.build import build_tags
 from pipeline.tags.catalogue import CATALOGUE_FOLDER, load_catalogue
 from pipeline.transform import build
-from pipeline.transform.identity import collect_references, resolve_customers
-from pipeline.transform.identity_rules import load_rules
-from pipeline.transform.staging import read_landed, stage_entities
+from pipeline.transform.contactability import build_contactability
 from pipeline.warehouse import write_frame
+from tests.transform.identity_night import identify
 
 AS_OF, TIMEZONE = date(2026, 3, 1), "Asia/Shanghai"
 SQL_FILES = sorted(build.FOLDER.rglob("*.sql"))
@@ -45,15 +43,11 @@ def con(tmp_path_factory):
     con.execute("attach ':memory:' as work")
     con.execute("set search_path = 'memory.main,work.main'")
     build.set_night(con, AS_OF, TIMEZONE)
-    con.execute("create temp macro keyed(v) as v")
-    read_landed(con, {})
-    moment = build.start_of_day_utc(AS_OF, TIMEZONE)
-    collect_references(con, load_contracts(), load_rules(), 20, moment)
-    stage_entities(con)
-    resolve_customers(con, load_rules(), (), 20, moment, True, (AS_OF, "run"))
+    identify(con, {}, AS_OF, TIMEZONE)
     build.build_contacts(con)
     build.build_core(con, _ignore)
     build.build_facts(con, AS_OF, TIMEZONE, [], 1000, _ignore)
+    build_contactability(con, _ignore)
     build.build_outcomes(con, [(AS_OF, 90)], TIMEZONE)
     con.execute("create schema scores")
     for model in (rfm, segments, clv, churn):

@@ -56,7 +56,8 @@ def raw_cell(field: Field, column: Column, available: set[str]) -> str:
     text = _trimmed(cell)
     if field.values:
         words = " ".join(f"when {literal(word)} then {literal(meaning)}" for word, meaning in field.values.items())
-        text = f"case {text} {words} else {text} end"
+        # a word mapped to '' says nothing, such as the 0 of a column "has opted out"
+        text = f"nullif(case {text} {words} else {text} end, '')"
     if column.type == "phone":
         return rf"regexp_replace({text}, '[\s().\-]', '', 'g')"
     return f"lower({text})" if column.values else text

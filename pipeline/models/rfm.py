@@ -47,7 +47,7 @@ SCHEMA = {
 
 
 def run_rfm(facts, as_of, cut_points=None):
-    """Score every customer with an order; fit the cut-points tonight unless earlier ones are handed in.
+    """Score every customer with an order who did not refuse profiling; fit the cut-points tonight unless earlier ones are handed in.
 
     Returns (scores of SCHEMA sorted by customer_id, model_run dict, backtests frame without rows).
     """
@@ -71,7 +71,7 @@ def run_rfm(facts, as_of, cut_points=None):
 
 
 def fit_rfm(facts):
-    """Cut-points of the customers with an order: a plain dict, enough to score any value.
+    """Cut-points of the customers with an order who did not refuse profiling: a plain dict, enough to score any value.
 
     Four numbers a measure. The score is 1 + the number of cut-points strictly passed: the k-th is the value
     at rank ceil(k x n / 5), which a value passes exactly when 5 x (customers strictly below) >= k x n. No
@@ -92,7 +92,7 @@ def fit_rfm(facts):
 
 
 def score_rfm(facts, cut_points):
-    """Scores, segment and value class of each customer with an order: frame of SCHEMA, by customer_id.
+    """Scores, segment and value class of each customer with an order who did not refuse profiling: frame of SCHEMA, by customer_id.
 
     monetary is net_spend_amount as a double, frequency the number of purchase days.
     """
@@ -173,7 +173,8 @@ def _range_of(segment, box, key, where):
 
 
 def _select_purchases(facts):
-    return facts.filter((pl.col("order_count") > 0) & pl.col("recency_days").is_not_null()).select(
+    bought = (pl.col("order_count") > 0) & pl.col("recency_days").is_not_null()
+    return facts.filter(bought & pl.col("is_profiling_allowed").fill_null(True)).select(
         "customer_id",
         "as_of",
         pl.col("recency_days").cast(pl.Int64),

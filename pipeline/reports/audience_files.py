@@ -1,4 +1,4 @@
-"""Audiences as files: who may be written to, why, and how many were left out for want of consent."""
+"""Audiences as files: who may be written to, why, and how many were left out: without consent, out of reach, over the contact limit."""
 
 from pathlib import Path
 
@@ -16,6 +16,8 @@ SCHEMA = {
     "channel": pl.String,
     "matched": pl.Int64,
     "excluded_by_consent": pl.Int64,
+    "excluded_unreachable": pl.Int64,
+    "excluded_by_limit": pl.Int64,
     "written": pl.Int64,
     "file": pl.String,
 }
@@ -25,8 +27,8 @@ def write_audiences(con, audiences, out_dir, names=None, language="zh"):
     """Write <out_dir>/<audience>.csv for each audience: customer_id and the tags that are its reasons.
 
     con: DuckDB connection to a warehouse, read-only will do. audiences: from load_audiences. names: codes to write, None
-    for all. Customers without consent to marketing (no counts, and unknown) are never written.
-    Returns a frame with SCHEMA, one row per audience: matched = excluded_by_consent + written.
+    for all. Whom marts.contactability forbids marketing on the audience's channel is never written.
+    Returns a frame with SCHEMA, one row per audience: matched = written + the three that are excluded.
     Raises ValueError for an unknown name, tag, value or column.
     """
     known = {audience.code: audience for audience in audiences}
@@ -44,8 +46,16 @@ def write_audiences(con, audiences, out_dir, names=None, language="zh"):
 def _write_one(con, audience, out_dir, language):
     _check_tags(con, audience)
     try:
-        matched, written = con.execute(
-            f"select count(*), count(*) filter (is_marketing_allowed) from ({audience.query})"
+        matched, without_consent, unreachable, over_limit, written = con.execute(
+            f"""
+            select
+                count(*),
+                count(*) filter (excluded_by = 'consent'),
+                count(*) filter (excluded_by = 'unreachable'),
+                count(*) filter (excluded_by = 'limit'),
+                count(*) filter (is_marketing_allowed)
+            from ({audience.query})
+            """
         ).fetchone()
     except duckdb.Error as fault:
         reason = str(fault).splitlines()[0]
@@ -61,7 +71,9 @@ def _write_one(con, audience, out_dir, language):
         audience.purpose,
         audience.channel,
         matched,
-        matched - written,
+        without_consent,
+        unreachable,
+        over_limit,
         written,
         path.name,
     )

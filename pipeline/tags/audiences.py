@@ -40,7 +40,8 @@ class AudienceError(ValueError):
 class Audience:
     """One audience, ready to run.
 
-    query: SQL giving customer_id and is_marketing_allowed (on the audience's channel; never null) of all who match.
+    query: SQL giving customer_id, is_marketing_allowed (on the audience's channel; never null) and, where that is false,
+    excluded_by (consent, unreachable or limit) of all who match.
     tags_used: the (tag, value) pairs it relies on, value None for any.
     """
 
@@ -139,10 +140,23 @@ def _tag_condition(match):
 
 
 def _matching_customers(condition, channel):
-    allowed = "is_marketing_allowed" if channel == "any" else f"is_{channel}_marketing_allowed"
+    """Whoever matches, and whether marts.contactability lets them be addressed; for any, whether on some channel."""
+    of_channel = "" if channel == "any" else f" and reach.channel = {quote_text(channel)}"
     return f"""
         select
-            facts.customer_id,
-            coalesce(facts.{allowed}, false) as is_marketing_allowed
-        from {joined_row(relations_used(condition))}
-        where ({condition})"""
+            matched.customer_id,
+            coalesce(bool_or(reach.is_allowed), false) as is_marketing_allowed,
+            case
+                when bool_or(reach.is_allowed) then null
+                when bool_or(reach.reason = 'contact_limit') then 'limit'
+                when bool_or(reach.reason in ('no_address', 'bounced')) then 'unreachable'
+                else 'consent'
+            end as excluded_by
+        from (
+            select facts.customer_id
+            from {joined_row(relations_used(condition))}
+            where ({condition})
+        ) as matched
+        left join marts.contactability as reach
+            on matched.customer_id = reach.customer_id and reach.purpose = 'marketing'{of_channel}
+        group by matched.customer_id"""

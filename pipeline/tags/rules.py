@@ -89,12 +89,18 @@ def _open_valued_rows(tag):
     )
 
 
-def _row_of(tag):
+def _relations_of(tag):
     expressions = [tag.confidence, tag.evidence, *tag.value_from, *(tag.value_name_from or ())]
     for value in tag.values:
         expressions += [value.when, value.confidence, value.evidence]
-    return joined_row(relations_used(*expressions))
+    return relations_used(*expressions)
+
+
+def _row_of(tag):
+    return joined_row(_relations_of(tag))
 
 
 def _leave_to_profile(tag):
-    return "facts.is_profiling_allowed is distinct from false" if tag.kind == "model" else "true"
+    """A tag of a model, or of any kind that reads a score, is not for who refused profiling."""
+    is_profile = tag.kind == "model" or _relations_of(tag) - {"facts"}
+    return "facts.is_profiling_allowed is distinct from false" if is_profile else "true"

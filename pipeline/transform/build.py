@@ -7,6 +7,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from pipeline.transform.contactability import set_contact_rules
 from pipeline.transform.identity import customers_then
 from pipeline.warehouse import value
 
@@ -38,9 +39,9 @@ READ_BY_FACTS = {
     "returns": ("returns_versions", "orders", "order_id"),
     "tickets": ("tickets_versions", "tickets", "ticket_id"),
     "subscriptions": ("subscriptions_versions", "subscriptions", "subscription_id"),
-    "interactions": ("core.interactions", "interactions", "interaction_id"),
+    "interactions": ("core.interactions", "customers", "source_customer_id"),
     "feedback": ("core.feedback", "feedback", "feedback_id"),
-    "consents": ("core.consents", "consents", "consent_id"),
+    "consents": ("core.consents", "customers", "source_customer_id"),
     "customer_versions": ("core.customer_versions", "customers", "source_customer_id"),
     "customer_sources": ("core.customer_sources", "customers", "source_customer_id"),
 }
@@ -51,8 +52,9 @@ def start_of_day_utc(day: date, timezone: str) -> datetime:
     return datetime.combine(day, time(), ZoneInfo(timezone)).astimezone(ZoneInfo("UTC")).replace(tzinfo=None)
 
 
-def set_night(con, as_of: date, timezone: str) -> None:
-    """The one-row table `night`, which all SQL may read."""
+def set_night(con, as_of: date, timezone: str, consent_when_silent: dict | None = None, contact_limits=()) -> None:
+    """The one-row table `night`, which all SQL may read, and the rules of contact: see set_contact_rules."""
+    set_contact_rules(con, consent_when_silent or {}, contact_limits)
     con.execute("create or replace temp table night (as_of date, as_of_utc timestamp, business_timezone varchar)")
     con.execute("insert into night values (?, ?, ?)", (as_of, start_of_day_utc(as_of, timezone), timezone))
 

@@ -36,6 +36,15 @@ is_call_marketing_allowed boolean, is_post_marketing_allowed boolean, is_social_
 is_marketing_allowed boolean, is_profiling_allowed boolean
 """
 
+# here nothing but consent stands against marketing
+CONTACTABILITY = "create view marts.contactability as " + " union all ".join(
+    f"select customer_id, as_of, '{channel}' as channel, 'marketing' as purpose,"
+    f" coalesce(is_{channel}_marketing_allowed, false) as is_allowed,"
+    f" case when is_{channel}_marketing_allowed then 'granted' else 'silence' end as reason, null::timestamp as since"
+    " from marts.customer_facts"
+    for channel in CHANNELS
+)
+
 SCORES = {
     "rfm": "customer_id varchar, as_of date, recency_days integer, frequency bigint, monetary decimal(18,2),"
     " r_score integer, f_score integer, m_score integer, rfm_cell varchar, rfm_segment varchar,"
@@ -73,6 +82,7 @@ def make_warehouse(*facts, as_of=AS_OF, **scores):
     for schema in ("core", "marts", "scores", "tags", "ops"):
         con.execute(f"create schema {schema}")
     con.execute(f"create table marts.customer_facts ({FACTS})")
+    con.execute(CONTACTABILITY)
     for table, columns in SCORES.items():
         con.execute(f"create table scores.{table} ({columns})")
     for table, columns in OPS.items():
@@ -252,6 +262,7 @@ def _on_disk(path):
     for schema in ("core", "marts", "scores", "tags", "ops"):
         con.execute(f"create schema {schema}")
     con.execute(f"create table marts.customer_facts ({FACTS})")
+    con.execute(CONTACTABILITY)
     for schema, tables in (("scores", SCORES), ("ops", OPS)):
         for table, columns in tables.items():
             con.execute(f"create table {schema}.{table} ({columns})")

@@ -46,7 +46,7 @@ def test_tag_conditions_hold_inside_any_logic(tmp_path):
     build_tags(con, load_catalogue(CATALOGUE_FOLDER), AS_OF)
     where = "has_tag('lifecycle', 'new') or (has_tag('lifecycle') and not has_tag( 'lifecycle' , 'cooling' ))"
     (audience,) = load_audiences(write_audience_file(tmp_path / "own", make_audience(where=where)))
-    assert sorted(con.execute(audience.query).fetchall()) == [("new", False), ("old", True)]
+    assert sorted(con.execute(audience.query).fetchall()) == [("new", False, "consent"), ("old", True, None)]
     assert audience.tags_used == (("lifecycle", "new"), ("lifecycle", None), ("lifecycle", "cooling"))
 
 

@@ -1,17 +1,166 @@
--- One row per consent given or refused. Key: (source, consent_id).
-select
-    consents.source,
-    consents.consent_id,
-    customer_map.customer_id,
-    consents.purpose,
-    consents.channel,
-    consents.status,
-    consents.captured_at,
-    consents.observed_at,
-    consents.file_id
+-- One row per consent given or refused, wherever it was said. Key: (source, origin, consent_id).
+-- origin: stated, record_flag or interaction. captured_at orders the words; valid_from: from when one counts, null for
+-- always. Where either is not told, the word is dated so that doubt forbids: the first grant on a record as early, the
+-- first refusal as late as can be.
+with stated as (
 
-from stg_consents as consents
+    select
+        source,
+        'stated' as origin,
+        consent_id,
+        customer_key,
+        purpose,
+        channel,
+        status,
+        status as reason,
+        captured_at,
+        case when status = 'granted' then coalesce(captured_at, observed_at) else captured_at end as valid_from,
+        file_id
 
-left join customer_map
-    on consents.source = customer_map.source
-    and consents.customer_key = customer_map.customer_key
+    from stg_consents
+
+),
+
+flags as (
+
+    select
+        source,
+        customer_key,
+        registered_at,
+        known_at,
+        valid_from,
+        valid_to,
+        observed_at,
+        file_id,
+        unnest(['marketing', 'marketing', 'marketing', 'marketing', 'marketing', 'marketing', 'profiling', 'sharing'])
+            as purpose,
+        unnest(['email', 'sms', 'call', 'post', 'social', 'any', 'any', 'any']) as channel,
+        unnest([
+            email_marketing_allowed,
+            sms_marketing_allowed,
+            call_marketing_allowed,
+            post_marketing_allowed,
+            social_marketing_allowed,
+            marketing_allowed,
+            profiling_allowed,
+            sharing_allowed
+        ]) as is_allowed
+
+    from stg_customers_versions
+
+),
+
+flags_in_order as (
+
+    select
+        *,
+        lag(is_allowed) over versions as was_allowed,
+        row_number() over versions as place
+
+    from flags
+
+    -- a version that leaves the flag empty says nothing, and ends nothing
+    where is_allowed is not null
+
+    window versions as (
+        partition by source, customer_key, purpose, channel
+        order by valid_from nulls first, valid_to nulls last, observed_at, file_id
+    )
+
+),
+
+-- a word is the beginning of a run of equal flags: who edits a record later does not say it again
+flag_words as (
+
+    select
+        source,
+        'record_flag' as origin,
+        customer_key || ':' || purpose || ':' || channel || ':' || place as consent_id,
+        customer_key,
+        purpose,
+        channel,
+        case when is_allowed then 'granted' else 'refused' end as status,
+        status as reason,
+        case when is_allowed and was_allowed is null then least(registered_at, known_at) else known_at end
+            as captured_at,
+        -- the first version of a record extends backwards; a grant does not count before it was known
+        case when is_allowed or valid_from is not null then known_at else registered_at end as valid_from,
+        file_id
+
+    from flags_in_order
+
+    where is_allowed is distinct from was_allowed
+
+),
+
+signals as (
+
+    select
+        interactions.*,
+        signals.effect as reason,
+        case
+            when signals.channel is not null then signals.channel
+            when interactions.channel in ('email', 'sms', 'call', 'post', 'social') then interactions.channel
+            else 'any'
+        end as refused_channel
+
+    from core.interactions as interactions
+
+    inner join core.contact_signals as signals
+        on interactions.kind is not distinct from signals.kind
+        and interactions.outcome is not distinct from signals.outcome
+
+    where signals.effect in ('opted_out', 'complained', 'do_not_call')
+
+),
+
+signal_words as (
+
+    select distinct
+        source,
+        'interaction' as origin,
+        interaction_id || ':' || reason || ':' || refused_channel as consent_id,
+        source_customer_id as customer_key,
+        'marketing' as purpose,
+        refused_channel as channel,
+        'refused' as status,
+        reason,
+        occurred_at as captured_at,
+        occurred_at as valid_from,
+        file_id
+
+    from signals
+
+),
+
+final as (
+
+    select
+        words.source,
+        words.origin,
+        words.consent_id,
+        words.customer_key as source_customer_id,
+        customer_map.customer_id,
+        words.purpose,
+        words.channel,
+        words.status,
+        words.reason,
+        words.captured_at,
+        words.valid_from,
+        words.file_id
+
+    from (
+        select * from stated
+        union all
+        select * from flag_words
+        union all
+        select * from signal_words
+    ) as words
+
+    left join customer_map
+        on words.source = customer_map.source
+        and words.customer_key = customer_map.customer_key
+
+)
+
+select * from final

@@ -3,6 +3,7 @@
 select
     interactions.source,
     interactions.interaction_id,
+    interactions.customer_key as source_customer_id,
     customer_map.customer_id,
     interactions.channel,
     interactions.direction,

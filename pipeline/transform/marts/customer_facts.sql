@@ -155,7 +155,7 @@ final as (
             ) and not coalesce(attributes.is_deleted, false),
             false
         ) as is_marketing_allowed,
-        coalesce(consents.is_profiling_allowed, true) as is_profiling_allowed
+        consents.is_profiling_allowed and not coalesce(attributes.is_deleted, false) as is_profiling_allowed
 
     from customers_known as customers
 
