@@ -41,11 +41,13 @@ from pipeline.ingest.intake import secure_folders
 from pipeline.ingest.sources import load_layouts
 from pipeline.ledger import Ledger
 from pipeline.night import STEPS, Night, NightFailed, take_step
+from pipeline.privacy.audit import audit
+from pipeline.privacy.roles import load_roles
 from pipeline.reports.audience_files import write_audiences
 from pipeline.settings import SettingsError, read_settings
 from pipeline.tags.audiences import AUDIENCE_FOLDER, AudienceError, load_audiences
 from pipeline.tags.catalogue import CATALOGUE_FOLDER, CatalogueError, load_catalogue
-from pipeline.warehouse import Busy, finish_publication, lock, newest_as_of
+from pipeline.warehouse import Busy, finish_publication, lock, newest_as_of, publication_lock
 
 
 def run_step(night, title, work):
@@ -122,14 +124,13 @@ def _night(settings, day, run_id, started_at, full):
 
 def _finish_publication(settings, ledger):
     """Complete or undo what was interrupted, and put it on record. Says which, None if neither."""
-    finished = finish_publication(settings.warehouse.parent / "publication.json")
-    if finished is None:
-        return None
-    outcome, night = finished
-    if outcome == "completed":
+
+    def record(night):
         ledger.publish_night(night["as_of"], night["run_id"])
         ledger.finish_run(night["run_id"], "done", _now(), "its publication was completed after an interruption")
-    return outcome
+
+    finished = finish_publication(settings.warehouse.parent / "publication.json", record)
+    return finished[0] if finished else None
 
 
 def _now():
@@ -198,6 +199,7 @@ def _check_folder(data_dir):
     load_layouts(settings.data_dir / "sources")
     load_catalogue(CATALOGUE_FOLDER, settings.data_dir / "tags")
     load_audiences(AUDIENCE_FOLDER, settings.data_dir / "audiences")
+    load_roles(settings)
     return settings
 
 
@@ -208,10 +210,15 @@ def run_audience(arguments):
     if as_of is None:
         raise SettingsError(f"{settings.warehouse.name}: nothing is published yet; run python flows.py nightly first")
     audiences = load_audiences(AUDIENCE_FOLDER, settings.data_dir / "audiences")
-    with duckdb.connect(str(settings.warehouse), read_only=True) as con:
+    with (
+        publication_lock(settings.warehouse.parent),
+        duckdb.connect(str(settings.warehouse), read_only=True) as con,
+    ):
         folder = settings.data_dir / "exports" / str(as_of) / "audiences"
         counts = write_audiences(con, audiences, folder, arguments.names or None, settings.language)
+    ledger = Ledger(settings.ledger)
     for row in counts.iter_rows(named=True):
+        audit(ledger, "audience written", f"exports/{as_of}/audiences/{row['file']}", row["written"], row["purpose"])
         print(
             f"{row['audience']:<28} {row['name_zh'] if settings.language == 'zh' else row['name']}:"
             f" {row['matched']:,} match, {row['excluded_by_consent']:,} without consent, {row['written']:,} written"

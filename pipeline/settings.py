@@ -5,7 +5,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -35,6 +35,7 @@ class Settings:
     storage_version: str = "v1.2.0"
     memory_limit: str = "4GiB"
     threads: int = 0
+    roles: dict = field(default_factory=dict)
 
     @property
     def inbox(self):
@@ -66,7 +67,7 @@ def read_settings(data_dir: Path, environment: Mapping[str, str] = os.environ) -
     """Settings of a data folder. Raises SettingsError on an unknown key, a wrong type or an impossible value."""
     data_dir = Path(data_dir).resolve()
     path = data_dir / "settings.toml"
-    known = {field.name: field.type for field in fields(Settings) if field.name != "data_dir"}
+    known = {one.name: one.type for one in fields(Settings) if one.name != "data_dir"}
     given = {}
     if path.exists():
         try:
