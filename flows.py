@@ -42,9 +42,11 @@ from pipeline.ingest.sources import load_layouts
 from pipeline.ledger import Ledger
 from pipeline.night import STEPS, Night, NightFailed, take_step
 from pipeline.privacy.audit import audit
+from pipeline.privacy.backup import BackupError, back_up, remove_stale_freeze
+from pipeline.privacy.restore import restore
 from pipeline.privacy.roles import load_roles
 from pipeline.reports.audience_files import write_audiences
-from pipeline.settings import SettingsError, read_settings
+from pipeline.settings import Settings, SettingsError, read_settings
 from pipeline.tags.audiences import AUDIENCE_FOLDER, AudienceError, load_audiences
 from pipeline.tags.catalogue import CATALOGUE_FOLDER, CatalogueError, load_catalogue
 from pipeline.warehouse import Busy, finish_publication, lock, newest_as_of, publication_lock
@@ -87,6 +89,7 @@ def _night(settings, day, run_id, started_at, full):
     recovered = _finish_publication(settings, ledger)
     ledger.close_interrupted(str(started_at))
     shutil.rmtree(settings.vault / "scratch", ignore_errors=True)
+    remove_stale_freeze(settings)
     ledger.insert(
         "runs", run_id=run_id, as_of=str(day), status="running", started_at=str(started_at), ended_at=None, message=""
     )
@@ -226,6 +229,55 @@ def run_audience(arguments):
     print(f"  {folder}")
 
 
+def run_backup(arguments):
+    """Write everything but the inbox and the key into one archive, also while a night runs."""
+    settings = read_settings(arguments.data_dir)
+    if (settings.warehouse.parent / "publication.json").exists():
+        # left by a crash, unless a night is publishing at this moment: that one holds the lock
+        with suppress(Busy), lock(settings.warehouse.parent / "lock", {"backup": os.getpid()}):
+            _finish_publication(settings, Ledger(settings.ledger))
+    begun = time.monotonic()
+    made = back_up(settings, arguments.to, _now(), _progress())
+    audit(Ledger(settings.ledger), "backup", made["path"].name, made["files"])
+    for name in made["missing"][:5]:
+        print(f"  ! {name}: the ledger names it, but it is not there")
+    if len(made["missing"]) > 5:
+        print(f"  ! and {len(made['missing']) - 5:,} more")
+    print(
+        f"Backup as of {made['as_of']}: {made['files']:,} files, {made['bytes']:,} bytes in"
+        f" {time.monotonic() - begun:.1f} s\n  {made['path']}\n"
+        f"  It holds personal data, but not the key: keep {settings.pseudonym_key_file.name} elsewhere"
+    )
+
+
+def run_restore(arguments):
+    """Make a data folder from a backup; with --replace in place of the present one, which is moved aside."""
+    # not read_settings: the present settings may be what is broken
+    settings = Settings(data_dir=arguments.data_dir.resolve())
+    if not arguments.source.is_file():
+        raise SettingsError(f"--from {arguments.source}: there is no such file; name an archive that backup wrote")
+    begun = time.monotonic()
+    done = restore(settings, arguments.source, arguments.replace, _now(), _progress())
+    print(f"Restored as of {done['as_of']}: {done['files']:,} files in {time.monotonic() - begun:.1f} s")
+    if done["aside"]:
+        print(f"  what was there before stands in {done['aside']}; delete it when all is well")
+    if done["pending"]:
+        print(f"  ! {done['pending']} people were forgotten after this backup: run nightly, which forgets them again")
+
+
+def _progress():
+    """A function that says every five seconds how far a backup or restore is."""
+    last = time.monotonic()
+
+    def report(done, total):
+        nonlocal last
+        if time.monotonic() - last >= 5:
+            last = time.monotonic()
+            print(f"    {done:,} of {total:,} bytes", flush=True)
+
+    return report
+
+
 def run_serve(arguments):
     """Serve nightly as a Prefect deployment on a schedule, in the business time zone."""
     settings = _check_folder(arguments.data_dir)
@@ -289,6 +341,11 @@ def parse(arguments=None):
     backfill.add_argument("--every", type=_days, default=1, help="days between nights, such as 7d (default: 1d)")
     audience = command("audience", run_audience)
     audience.add_argument("names", nargs="*", metavar="NAME")
+    backup = command("backup", run_backup)
+    backup.add_argument("--to", type=Path, required=True, help="a file, or a folder for a file named by the time")
+    restored = command("restore", run_restore)
+    restored.add_argument("--from", dest="source", type=Path, required=True, help="an archive that backup wrote")
+    restored.add_argument("--replace", action="store_true", help="move the present data folder aside first")
     serve = command("serve", run_serve)
     serve.add_argument("--cron", default="0 2 * * *", help="when, in the business time zone (default: 0 2 * * *)")
     serve.add_argument(
@@ -324,7 +381,7 @@ def main(arguments=None) -> int:
     except (SettingsError, ContractError, CatalogueError, AudienceError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except (NightFailed, Busy, OSError, duckdb.Error, sqlite3.Error) as error:
+    except (NightFailed, Busy, BackupError, OSError, duckdb.Error, sqlite3.Error) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         print(f"failed, and what was published before still stands: {reason}", file=sys.stderr)
         return 1

@@ -378,6 +378,37 @@ def record(night, report):
     return value(night.con, "select count(*) from ops.rejects")
 
 
+def write_roles(night, report):
+    """A file for each role of the settings. A role that cannot be written fails no night, but keeps no older file either."""
+    settings, written = night.settings, 0
+    if not _is_newest(night):
+        return 0
+    for role in night.roles:
+        target = role_path(settings, role)
+        source = night.scratch / "roles" / target.name
+        try:
+            rows, remarks = write_role(night.con, role, source, settings.storage_version, pseudonym_key(settings))
+        except RoleError as error:
+            night.warn(f"{error}; its file is taken away", f"{error}；该角色文件已移除")
+            continue
+        for remark in remarks:
+            night.warn(*remark)
+        night.audit("role file written", str(target.relative_to(settings.data_dir)), rows, role.purpose)
+        night.role_moves.append((source, target))
+        report(f"{role.name}: {role.purpose}, {role.identifiers}", rows)
+        written += 1
+    # at once, not with the publication: such a file shows more than the settings now allow
+    with publication_lock(settings.warehouse.parent):
+        for path in set(role_files(settings)) - {target for _, target in night.role_moves}:
+            path.unlink()
+    return written
+
+
+def _is_newest(night):
+    newest = newest_as_of(night.settings)
+    return newest is None or night.as_of >= newest
+
+
 def write_out(night, report):
     """Exports and the page."""
     settings, con = night.settings, night.con
@@ -409,37 +440,6 @@ def write_out(night, report):
     )
     write_checks_page(con, pages / "checks.html", settings.language, night.run_id)
     return sum(rows.values())
-
-
-def write_roles(night, report):
-    """A file for each role of the settings. A role that cannot be written fails no night, but keeps no older file either."""
-    settings, written = night.settings, 0
-    if not _is_newest(night):
-        return 0
-    for role in night.roles:
-        target = role_path(settings, role)
-        source = night.scratch / "roles" / target.name
-        try:
-            rows, remarks = write_role(night.con, role, source, settings.storage_version, pseudonym_key(settings))
-        except RoleError as error:
-            night.warn(f"{error}; its file is taken away", f"{error}；该角色文件已移除")
-            continue
-        for remark in remarks:
-            night.warn(*remark)
-        night.audit("role file written", str(target.relative_to(settings.data_dir)), rows, role.purpose)
-        night.role_moves.append((source, target))
-        report(f"{role.name}: {role.purpose}, {role.identifiers}", rows)
-        written += 1
-    # at once, not with the publication: such a file shows more than the settings now allow
-    with publication_lock(settings.warehouse.parent):
-        for path in set(role_files(settings)) - {target for _, target in night.role_moves}:
-            path.unlink()
-    return written
-
-
-def _is_newest(night):
-    newest = newest_as_of(night.settings)
-    return newest is None or night.as_of >= newest
 
 
 def publish_night(night, report):
@@ -490,7 +490,7 @@ STEPS = (
     ("Scores", score),
     ("Tags", tag),
     ("Record", record),
-    ("Exports and report", write_out),
     ("Role files", write_roles),
+    ("Exports and report", write_out),
     ("Publish", publish_night),
 )

@@ -5,7 +5,7 @@ purpose = "marketing"        # service, marketing, profiling or sharing: who did
 identifiers = "none"         # none: ids as in the warehouse; pseudonym: ids of this file alone; contact: vault.contacts too
 tables = ["marts.customer_facts", "tags.customer_tags"]
 columns = {"marts.customer_facts" = ["customer_id", "order_count"]}    # all columns of a table not named here
-rows = {province = ["江苏"], owner = ["E012"]}    # values of columns of marts.customer_facts; each of them must hold
+rows = {province = ["江苏省"], owner = ["E012"]}    # values of columns of marts.customer_facts; each of them must hold
 """
 
 import difflib
@@ -78,7 +78,7 @@ def _read_role(name, given):
     for column, values in role.rows.items():
         _check_column("marts.customer_facts", column, f"{where}, rows")
         if not isinstance(values, list) or not values or not all(isinstance(one, str | int) for one in values):
-            raise SettingsError(f'{where}, rows: {column} must be a list of values, such as ["江苏"]')
+            raise SettingsError(f'{where}, rows: {column} must be a list of values, such as ["江苏省"]')
     return role
 
 
@@ -109,7 +109,9 @@ def _check_column(table, column, where):
     if table == CONTACTS:
         _known(column, ["customer_id", *load_contracts()["customers"].columns], f"{where}: {CONTACTS} has no column")
     elif column_meaning(*table.split("."), column) is None:
-        _known(column, [name.split(".")[-1] for name in load_meanings()["columns"]], f"{where}: {table} has no column")
+        contract = load_contracts().get(table.removeprefix("core."))
+        known = [*contract.columns] if contract else [name.split(".")[-1] for name in load_meanings()["columns"]]
+        _known(column, known, f"{where}: {table} has no column")
 
 
 def role_path(settings, role: Role) -> Path:
