@@ -117,9 +117,11 @@ def lock(path: Path, holder: dict):
         file.truncate()
         file.write(", ".join(f"{name} {text}" for name, text in holder.items()))
         file.flush()
-        yield
-        file.seek(0)
-        file.truncate()
+        try:
+            yield
+        finally:
+            file.seek(0)
+            file.truncate()
 
 
 @contextmanager
