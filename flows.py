@@ -41,11 +41,15 @@ from pipeline.ingest.intake import secure_folders
 from pipeline.ingest.sources import load_layouts
 from pipeline.ledger import Ledger
 from pipeline.night import STEPS, Night, NightFailed, take_step
+from pipeline.privacy.audit import audit
+from pipeline.privacy.backup import BackupError, back_up, remove_stale_freeze
+from pipeline.privacy.restore import restore
+from pipeline.privacy.roles import load_roles
 from pipeline.reports.audience_files import write_audiences
-from pipeline.settings import SettingsError, read_settings
+from pipeline.settings import Settings, SettingsError, read_settings
 from pipeline.tags.audiences import AUDIENCE_FOLDER, AudienceError, load_audiences
 from pipeline.tags.catalogue import CATALOGUE_FOLDER, CatalogueError, load_catalogue
-from pipeline.warehouse import Busy, finish_publication, lock, newest_as_of
+from pipeline.warehouse import Busy, finish_publication, lock, newest_as_of, publication_lock
 
 
 def run_step(night, title, work):
@@ -85,6 +89,7 @@ def _night(settings, day, run_id, started_at, full):
     recovered = _finish_publication(settings, ledger)
     ledger.close_interrupted(str(started_at))
     shutil.rmtree(settings.vault / "scratch", ignore_errors=True)
+    remove_stale_freeze(settings)
     ledger.insert(
         "runs", run_id=run_id, as_of=str(day), status="running", started_at=str(started_at), ended_at=None, message=""
     )
@@ -122,14 +127,13 @@ def _night(settings, day, run_id, started_at, full):
 
 def _finish_publication(settings, ledger):
     """Complete or undo what was interrupted, and put it on record. Says which, None if neither."""
-    finished = finish_publication(settings.warehouse.parent / "publication.json")
-    if finished is None:
-        return None
-    outcome, night = finished
-    if outcome == "completed":
+
+    def record(night):
         ledger.publish_night(night["as_of"], night["run_id"])
         ledger.finish_run(night["run_id"], "done", _now(), "its publication was completed after an interruption")
-    return outcome
+
+    finished = finish_publication(settings.warehouse.parent / "publication.json", record)
+    return finished[0] if finished else None
 
 
 def _now():
@@ -198,6 +202,7 @@ def _check_folder(data_dir):
     load_layouts(settings.data_dir / "sources")
     load_catalogue(CATALOGUE_FOLDER, settings.data_dir / "tags")
     load_audiences(AUDIENCE_FOLDER, settings.data_dir / "audiences")
+    load_roles(settings)
     return settings
 
 
@@ -208,10 +213,15 @@ def run_audience(arguments):
     if as_of is None:
         raise SettingsError(f"{settings.warehouse.name}: nothing is published yet; run python flows.py nightly first")
     audiences = load_audiences(AUDIENCE_FOLDER, settings.data_dir / "audiences")
-    with duckdb.connect(str(settings.warehouse), read_only=True) as con:
+    with (
+        publication_lock(settings.warehouse.parent),
+        duckdb.connect(str(settings.warehouse), read_only=True) as con,
+    ):
         folder = settings.data_dir / "exports" / str(as_of) / "audiences"
         counts = write_audiences(con, audiences, folder, arguments.names or None, settings.language)
+    ledger = Ledger(settings.ledger)
     for row in counts.iter_rows(named=True):
+        audit(ledger, "audience written", f"exports/{as_of}/audiences/{row['file']}", row["written"], row["purpose"])
         print(
             f"{row['audience']:<28} {row['name_zh'] if settings.language == 'zh' else row['name']}:"
             f" {row['matched']:,} match, {row['excluded_by_consent']:,} without consent,"
@@ -219,6 +229,55 @@ def run_audience(arguments):
             f" {row['written']:,} written"
         )
     print(f"  {folder}")
+
+
+def run_backup(arguments):
+    """Write everything but the inbox and the key into one archive, also while a night runs."""
+    settings = read_settings(arguments.data_dir)
+    if (settings.warehouse.parent / "publication.json").exists():
+        # left by a crash, unless a night is publishing at this moment: that one holds the lock
+        with suppress(Busy), lock(settings.warehouse.parent / "lock", {"backup": os.getpid()}):
+            _finish_publication(settings, Ledger(settings.ledger))
+    begun = time.monotonic()
+    made = back_up(settings, arguments.to, _now(), _progress())
+    audit(Ledger(settings.ledger), "backup", made["path"].name, made["files"])
+    for name in made["missing"][:5]:
+        print(f"  ! {name}: the ledger names it, but it is not there")
+    if len(made["missing"]) > 5:
+        print(f"  ! and {len(made['missing']) - 5:,} more")
+    print(
+        f"Backup as of {made['as_of']}: {made['files']:,} files, {made['bytes']:,} bytes in"
+        f" {time.monotonic() - begun:.1f} s\n  {made['path']}\n"
+        f"  It holds personal data, but not the key: keep {settings.pseudonym_key_file.name} elsewhere"
+    )
+
+
+def run_restore(arguments):
+    """Make a data folder from a backup; with --replace in place of the present one, which is moved aside."""
+    # not read_settings: the present settings may be what is broken
+    settings = Settings(data_dir=arguments.data_dir.resolve())
+    if not arguments.source.is_file():
+        raise SettingsError(f"--from {arguments.source}: there is no such file; name an archive that backup wrote")
+    begun = time.monotonic()
+    done = restore(settings, arguments.source, arguments.replace, _now(), _progress())
+    print(f"Restored as of {done['as_of']}: {done['files']:,} files in {time.monotonic() - begun:.1f} s")
+    if done["aside"]:
+        print(f"  what was there before stands in {done['aside']}; delete it when all is well")
+    if done["pending"]:
+        print(f"  ! {done['pending']} people were forgotten after this backup: run nightly, which forgets them again")
+
+
+def _progress():
+    """A function that says every five seconds how far a backup or restore is."""
+    last = time.monotonic()
+
+    def report(done, total):
+        nonlocal last
+        if time.monotonic() - last >= 5:
+            last = time.monotonic()
+            print(f"    {done:,} of {total:,} bytes", flush=True)
+
+    return report
 
 
 def run_serve(arguments):
@@ -284,6 +343,11 @@ def parse(arguments=None):
     backfill.add_argument("--every", type=_days, default=1, help="days between nights, such as 7d (default: 1d)")
     audience = command("audience", run_audience)
     audience.add_argument("names", nargs="*", metavar="NAME")
+    backup = command("backup", run_backup)
+    backup.add_argument("--to", type=Path, required=True, help="a file, or a folder for a file named by the time")
+    restored = command("restore", run_restore)
+    restored.add_argument("--from", dest="source", type=Path, required=True, help="an archive that backup wrote")
+    restored.add_argument("--replace", action="store_true", help="move the present data folder aside first")
     serve = command("serve", run_serve)
     serve.add_argument("--cron", default="0 2 * * *", help="when, in the business time zone (default: 0 2 * * *)")
     serve.add_argument(
@@ -319,7 +383,7 @@ def main(arguments=None) -> int:
     except (SettingsError, ContractError, CatalogueError, AudienceError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except (NightFailed, Busy, OSError, duckdb.Error, sqlite3.Error) as error:
+    except (NightFailed, Busy, BackupError, OSError, duckdb.Error, sqlite3.Error) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         print(f"failed, and what was published before still stands: {reason}", file=sys.stderr)
         return 1

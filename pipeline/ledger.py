@@ -27,6 +27,13 @@ create table if not exists nights (as_of text primary key, run_id text, is_stale
 create table if not exists repeats (
     run_id text, content_hash text, file_name text, lines_read integer
 );
+create table if not exists audit (
+    done_at text, run_id text, who text, what text, object_name text, row_count integer, purpose text
+);
+create trigger if not exists audit_rows_stay before delete on audit
+begin select raise(abort, 'audit rows are not deleted'); end;
+create trigger if not exists audit_rows_stand before update on audit
+begin select raise(abort, 'audit rows are not changed'); end;
 """
 
 
@@ -44,10 +51,17 @@ class Ledger:
 
     def insert(self, table: str, **row) -> None:
         """One row in, in place of one with the same key."""
-        names = ", ".join(row)
-        marks = ", ".join("?" for _ in row)
-        with closing(self._open()) as db, db:
-            db.execute(f"insert or replace into {table} ({names}) values ({marks})", tuple(row.values()))
+        self.insert_all(table, [row])
+
+    def insert_all(self, table: str, rows: list[dict]) -> None:
+        """Rows with the same columns in, all or none, in place of those with the same keys."""
+        if rows:
+            names = ", ".join(rows[0])
+            marks = ", ".join("?" for _ in rows[0])
+            with closing(self._open()) as db, db:
+                db.executemany(
+                    f"insert or replace into {table} ({names}) values ({marks})", [tuple(row.values()) for row in rows]
+                )
 
     def rows(self, sql: str, parameters=()) -> list[dict]:
         """A query's rows as dictionaries."""

@@ -20,6 +20,7 @@ from pipeline.ingest.intake import (
     inbox_files,
     land_again,
     observation_times,
+    pseudonym_key,
     take_in,
 )
 from pipeline.ingest.sources import load_layouts
@@ -31,6 +32,9 @@ from pipeline.models.clv import run_clv
 from pipeline.models.records import BACKTEST_SCHEMA, MODEL_RUN_SCHEMA
 from pipeline.models.rfm import run_rfm
 from pipeline.models.segments import run_segments
+from pipeline.privacy.audit import audit
+from pipeline.privacy.role_files import RoleError, write_role
+from pipeline.privacy.roles import load_roles, role_files, role_path
 from pipeline.reports.audience_files import write_audiences
 from pipeline.reports.exports import write_exports
 from pipeline.reports.page import write_checks_page, write_page
@@ -60,6 +64,7 @@ from pipeline.warehouse import (
     has_table,
     newest_as_of,
     prune_snapshots,
+    publication_lock,
     publish,
     state_before,
     value,
@@ -86,6 +91,7 @@ class Night:
         self.audiences = load_audiences(AUDIENCE_FOLDER, settings.data_dir / "audiences")
         self.identity_rules = load_rules(settings.identity)
         self.identity_decisions = load_decisions(settings.identity)
+        self.roles, self.role_moves = load_roles(settings), []
         self.scratch = settings.vault / "scratch" / run_id
         self.scratch.mkdir(parents=True)
         self.con = connect(settings, self.scratch)
@@ -95,6 +101,10 @@ class Night:
     def warn(self, en, zh):
         """Something that whoever reads the summary or the page should know."""
         self.warnings.append(zh if self.settings.language == "zh" else en)
+
+    def audit(self, what, object_name, row_count, purpose):
+        """What this run does with personal data, on record."""
+        audit(self.ledger, what, object_name, row_count, purpose, self.run_id)
 
 
 def take_step(night, title, work, report):
@@ -211,6 +221,8 @@ def open_warehouse(night):
             if has_table(con, "previous_vault", "main", table):
                 con.execute(f"create table vault.{table} as select * from previous_vault.{table}")
         con.execute("detach previous_vault")
+    kept = value(con, "select count(*) from vault.customer_map") if vault.exists() else 0
+    night.audit("vault opened", "vault/vault.duckdb", kept, "identity")
     state = state_before(settings, night.as_of)
     if state:
         attach(con, state, "previous")
@@ -382,6 +394,37 @@ def record(night, report):
     return value(night.con, "select count(*) from ops.rejects")
 
 
+def write_roles(night, report):
+    """A file for each role of the settings. A role that cannot be written fails no night, but keeps no older file either."""
+    settings, written = night.settings, 0
+    if not _is_newest(night):
+        return 0
+    for role in night.roles:
+        target = role_path(settings, role)
+        source = night.scratch / "roles" / target.name
+        try:
+            rows, remarks = write_role(night.con, role, source, settings.storage_version, pseudonym_key(settings))
+        except RoleError as error:
+            night.warn(f"{error}; its file is taken away", f"{error}；该角色文件已移除")
+            continue
+        for remark in remarks:
+            night.warn(*remark)
+        night.audit("role file written", str(target.relative_to(settings.data_dir)), rows, role.purpose)
+        night.role_moves.append((source, target))
+        report(f"{role.name}: {role.purpose}, {role.identifiers}", rows)
+        written += 1
+    # at once, not with the publication: such a file shows more than the settings now allow
+    with publication_lock(settings.warehouse.parent):
+        for path in set(role_files(settings)) - {target for _, target in night.role_moves}:
+            path.unlink()
+    return written
+
+
+def _is_newest(night):
+    newest = newest_as_of(night.settings)
+    return newest is None or night.as_of >= newest
+
+
 def write_out(night, report):
     """Exports and the page."""
     settings, con = night.settings, night.con
@@ -392,6 +435,12 @@ def write_out(night, report):
     rows["audiences"] = int(audiences["written"].sum())
     for name, count in rows.items():
         report(name, count)
+    folder = f"exports/{night.as_of}"
+    for name, count in rows.items():
+        if name != "audiences":
+            night.audit("export written", f"{folder}/{name}", count, "profiling")
+    for row in audiences.iter_rows(named=True):
+        night.audit("audience written", f"{folder}/audiences/{row['file']}", row["written"], row["purpose"])
     summary = {
         "run_id": night.run_id,
         "as_of": night.as_of,
@@ -412,8 +461,7 @@ def write_out(night, report):
 def publish_night(night, report):
     """One commit: the warehouse file; for a date before the newest, its snapshot."""
     settings, con, day = night.settings, night.con, str(night.as_of)
-    newest = newest_as_of(settings)
-    is_newest = newest is None or night.as_of >= newest
+    is_newest = _is_newest(night)
     snapshot = night.scratch / "snapshot.duckdb"
     copy_schemas(con, PUBLISHED_STATE, snapshot, settings.storage_version)
     con.execute("use memory")
@@ -430,12 +478,16 @@ def publish_night(night, report):
         (night.scratch / "reports", settings.data_dir / "reports" / day),
     ]
     journal = settings.warehouse.parent / "publication.json"
-    named = {"as_of": day, "run_id": night.run_id}
+    named, stale = {"as_of": day, "run_id": night.run_id}, []
+
+    def record(_):
+        stale.extend(night.ledger.publish_night(day, night.run_id))
+
     if is_newest:
-        publish(journal, [vault], (night.scratch / "warehouse.duckdb", settings.warehouse), [kept, *folders], named)
+        commit = (night.scratch / "warehouse.duckdb", settings.warehouse)
+        publish(journal, [vault], commit, [kept, *folders, *night.role_moves], named, record)
     else:
-        publish(journal, [vault], kept, folders, named)
-    stale = night.ledger.publish_night(day, night.run_id)
+        publish(journal, [vault], kept, folders, named, record)
     if stale:
         night.warn(
             f"later nights were built on what this one replaces: {', '.join(stale)}; run backfill --from {stale[0]}",
@@ -454,6 +506,7 @@ STEPS = (
     ("Scores", score),
     ("Tags", tag),
     ("Record", record),
+    ("Role files", write_roles),
     ("Exports and report", write_out),
     ("Publish", publish_night),
 )

@@ -40,6 +40,15 @@ RUNS = {
     "ended_at": pl.String,
     "message": pl.String,
 }
+AUDIT = {
+    "done_at": pl.String,
+    "run_id": pl.String,
+    "who": pl.String,
+    "what": pl.String,
+    "object_name": pl.String,
+    "row_count": pl.Int64,
+    "purpose": pl.String,
+}
 CHECKS = {"run_id": pl.String, "as_of": pl.Date} | suites.CHECKS
 
 
@@ -48,7 +57,7 @@ class LinesLost(Exception):
 
 
 def write_ops(con, ledger, settings, run_id, as_of, landings: list[dict], warnings: str) -> None:
-    """ops.night, runs, files, reconciliation, rejects.
+    """ops.night, runs, files, audit, reconciliation, rejects.
 
     Raises LinesLost unless every file's lines read are landed, rejected or duplicates.
     """
@@ -68,6 +77,8 @@ def write_ops(con, ledger, settings, run_id, as_of, landings: list[dict], warnin
     write_frame(con, "ops.runs", _times(runs.with_columns(pl.col("as_of").str.to_date()), "started_at", "ended_at"))
     files = ledger.frame("select * from files where run_id = ? order by file_name, file_id", (run_id,), FILES)
     write_frame(con, "ops.files", _times(files, "observed_at"))
+    audited = ledger.frame("select * from audit order by done_at, rowid", (), AUDIT)
+    write_frame(con, "ops.audit", _times(audited, "done_at"))
     write_frame(con, "ops.reconciliation", _reconciliation(ledger, run_id, as_of, landings))
     _write_rejects(con, settings, run_id, as_of, landings)
 

@@ -40,6 +40,7 @@ class Settings:
     threads: int = 0
     consent_when_silent: dict = field(default_factory=dict)
     contact_limits: dict = field(default_factory=dict)
+    roles: dict = field(default_factory=dict)
 
     @property
     def inbox(self):
@@ -75,7 +76,7 @@ def read_settings(data_dir: Path, environment: Mapping[str, str] = os.environ) -
     """Settings of a data folder. Raises SettingsError on an unknown key, a wrong type or an impossible value."""
     data_dir = Path(data_dir).resolve()
     path = data_dir / "settings.toml"
-    known = {field.name: field.type for field in fields(Settings) if field.name != "data_dir"}
+    known = {one.name: one.type for one in fields(Settings) if one.name != "data_dir"}
     given = {}
     if path.exists():
         try:

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import shutil
+from collections.abc import Callable
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -116,16 +117,35 @@ def lock(path: Path, holder: dict):
         file.truncate()
         file.write(", ".join(f"{name} {text}" for name, text in holder.items()))
         file.flush()
+        try:
+            yield
+        finally:
+            file.seek(0)
+            file.truncate()
+
+
+@contextmanager
+def publication_lock(folder: Path):
+    """Hold what is published still for a moment; folder is the warehouse's. Waits for whoever holds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "publication.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         yield
-        file.seek(0)
-        file.truncate()
 
 
-def publish(journal: Path, before: list, commit: tuple[Path, Path], after: list, night: dict) -> None:
+def publish(
+    journal: Path,
+    before: list,
+    commit: tuple[Path, Path],
+    after: list,
+    night: dict,
+    record: Callable[[dict], None] | None = None,
+) -> None:
     """Move a finished night into place. The move of `commit` (scratch file, published file) is the commit.
 
     before, after: (scratch path, published path) of files or folders, moved before and after it. The journal, which
-    holds night (as_of, run_id) too, lets finish_publication complete or undo what a crash interrupts.
+    holds night (as_of, run_id) too, lets finish_publication complete or undo what a crash interrupts. record(night) puts
+    the night on the ledger while nobody can see the one without the other.
     """
     for source, _ in (*before, commit, *after):
         _sync(source)
@@ -135,28 +155,34 @@ def publish(journal: Path, before: list, commit: tuple[Path, Path], after: list,
         json.dumps({"night": night, "commit": [str(path) for path in commit], "after": plan}), encoding="utf-8"
     )
     _sync(part)
-    os.replace(part, journal)
-    _sync(journal.parent)
-    for source, target in (*before, commit, *after):
-        _move(source, target)
-    journal.unlink()
+    with publication_lock(journal.parent):
+        os.replace(part, journal)
+        _sync(journal.parent)
+        for source, target in (*before, commit, *after):
+            _move(source, target)
+        if record:
+            record(night)
+        journal.unlink()
 
 
-def finish_publication(journal: Path) -> tuple[str, dict] | None:
+def finish_publication(journal: Path, record: Callable[[dict], None] | None = None) -> tuple[str, dict] | None:
     """After a crash or an error: complete the publication if its commit happened, else forget it.
 
     Returns ("completed" or "undone", the night's as_of and run_id), None where nothing was interrupted. The scratch
-    folder must still be there: what was not moved yet lies in it.
+    folder must still be there: what was not moved yet lies in it. record(night) is called for a completed one.
     """
     if not journal.exists():
         return None
     plan = json.loads(journal.read_text(encoding="utf-8"))
     committed = not Path(plan["commit"][0]).exists()
-    if committed:
-        for source, target in plan["after"]:
-            if Path(source).exists():
-                _move(Path(source), Path(target))
-    journal.unlink()
+    with publication_lock(journal.parent):
+        if committed:
+            for source, target in plan["after"]:
+                if Path(source).exists():
+                    _move(Path(source), Path(target))
+            if record:
+                record(plan["night"])
+        journal.unlink()
     return ("completed" if committed else "undone"), plan["night"]
 
 
@@ -227,6 +253,7 @@ def prune_snapshots(settings, just_published: date) -> list[Path]:
         else []
     )
     dropped = [path for day, path in days if path not in kept and day != just_published]
-    for path in dropped:
-        path.unlink()
+    with publication_lock(settings.warehouse.parent):
+        for path in dropped:
+            path.unlink()
     return dropped

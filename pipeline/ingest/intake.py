@@ -354,21 +354,26 @@ def _keep_raw(path, name, profile, outcome, settings, layout, ledger):
 
 
 def _record_landings(outcome, content_hash, layout, settings, ledger):
-    for landing in outcome.landings:
-        ledger.insert(
-            "landings",
-            content_hash=content_hash,
-            fingerprint=fingerprint(layout, settings),
-            entity=landing.entity,
-            lines_read=landing.lines_read,
-            landed=landing.landed,
-            rejected=landing.rejected,
-            duplicates=landing.duplicates,
-            record_count=landing.record_count,
-            path=str(landing.path.relative_to(settings.vault)),
-            rejects_path=str(landing.rejects_path.relative_to(settings.vault)) if landing.rejects_path else None,
-            notes="; ".join(landing.notes),
-        )
+    """All landings of a file at once: one that is on record with some of its entities would be taken for whole."""
+    ledger.insert_all(
+        "landings",
+        [
+            {
+                "content_hash": content_hash,
+                "fingerprint": fingerprint(layout, settings),
+                "entity": landing.entity,
+                "lines_read": landing.lines_read,
+                "landed": landing.landed,
+                "rejected": landing.rejected,
+                "duplicates": landing.duplicates,
+                "record_count": landing.record_count,
+                "path": str(landing.path.relative_to(settings.vault)),
+                "rejects_path": str(landing.rejects_path.relative_to(settings.vault)) if landing.rejects_path else None,
+                "notes": "; ".join(landing.notes),
+            }
+            for landing in outcome.landings
+        ],
+    )
 
 
 def _discard(outcome):

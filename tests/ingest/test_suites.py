@@ -14,7 +14,7 @@ from pipeline.ingest.land import land_file
 from pipeline.ingest.read import profile_file
 from pipeline.ingest.rules import Reading
 from pipeline.ingest.sources import read_layout
-from pipeline.transform.staging import stage_entities
+from pipeline.transform.staging import read_landed, stage_entities
 
 READING = Reading(timezone="UTC", currency="CNY", reporting_currency="CNY", phone_country_code="86")
 AS_OF = date(2025, 6, 1)
@@ -196,14 +196,16 @@ def test_repeated_keys_are_found_as_conflict_and_pair(con, tmp_path):
 
 def test_accepted_rows_pass_and_a_set_shows_what_rows_cannot(con, tmp_path):
     landing, *_ = land(con, tmp_path, ORDERS, [HEADER, *FAULTY_ORDERS])
-    stage_entities(con, {"orders": [landing.path]})
+    read_landed(con, {"orders": [landing.path]})
+    stage_entities(con)
     good = suites.check_entities(con, ["orders"], "run", AS_OF, {"orders": 2 * landing.landed})
     assert good["success"].all()
     assert good.columns[:2] == ["run_id", "as_of"]
     assert good["as_of"].unique().to_list() == [AS_OF]
 
     # the same Parquet twice is the same file twice: every key stands twice; a night that had more than twice as many rows
-    stage_entities(con, {"orders": [landing.path, landing.path]})
+    read_landed(con, {"orders": [landing.path, landing.path]})
+    stage_entities(con)
     bad = suites.check_entities(con, ["orders", "returns"], "run", AS_OF, {"orders": 4 * landing.landed + 1})
     failed = bad.filter(~pl.col("success")).select("entity", "column_name", "rule", "unexpected_count", "message")
     rows = 2 * landing.landed
@@ -215,7 +217,8 @@ def test_accepted_rows_pass_and_a_set_shows_what_rows_cannot(con, tmp_path):
 
 
 def test_every_contract_can_be_checked(con):
-    stage_entities(con, {})
+    read_landed(con, {})
+    stage_entities(con)
     found = suites.check_entities(con, list(load_contracts()), "run", AS_OF, dict.fromkeys(load_contracts(), 1))
     assert set(found["entity"]) == set(load_contracts())
     assert set(found.filter(~pl.col("success"))["rule"]) == {"empty", "fewer_rows"}
@@ -223,7 +226,8 @@ def test_every_contract_can_be_checked(con):
 
 
 def test_what_cannot_be_checked_fails_and_says_so_without_a_value(con):
-    stage_entities(con, {})
+    read_landed(con, {})
+    stage_entities(con)
     returns = load_contracts()["returns"].landed_columns()
     columns = ", ".join(f"null::{kind} as {name}" for name, kind in returns.items() if name not in ("amount", "kind"))
     con.execute(

@@ -31,6 +31,7 @@ attributes_of_customer as (
         arg_max(city, version_rank) as city,
         arg_max(district, version_rank) as district,
         arg_max(acquisition_channel, version_rank) as acquisition_channel,
+        arg_max(owner, version_rank) as owner,
         arg_max(loyalty_tier, version_rank) as loyalty_tier,
         arg_max(loyalty_points, version_rank) as loyalty_points
 

@@ -48,6 +48,7 @@ attributes as (
         arg_max(province, version_rank) as province,
         arg_max(city, version_rank) as city,
         arg_max(acquisition_channel, version_rank) as acquisition_channel,
+        arg_max(owner, version_rank) as owner,
         arg_max(loyalty_tier, version_rank) as loyalty_tier,
         arg_max(loyalty_points, version_rank) as loyalty_points,
         bool_or(referred_by_customer_id is not null) as referred_by_customer,
