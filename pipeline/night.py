@@ -38,6 +38,7 @@ from pipeline.tags.audiences import AUDIENCE_FOLDER, AudienceError, load_audienc
 from pipeline.tags.build import build_tags
 from pipeline.tags.catalogue import CATALOGUE_FOLDER, CatalogueError, load_catalogue
 from pipeline.transform.build import (
+    build_company_facts,
     build_contacts,
     build_core,
     build_facts,
@@ -45,6 +46,7 @@ from pipeline.transform.build import (
     model_facts,
     set_night,
 )
+from pipeline.transform.companies import carry_companies, load_company_rules, resolve_companies
 from pipeline.transform.identity import resolve_customers
 from pipeline.transform.staging import stage_entities
 from pipeline.warehouse import (
@@ -78,6 +80,7 @@ class Night:
         self.layouts = load_layouts(settings.data_dir / "sources")
         self.catalogue = load_catalogue(CATALOGUE_FOLDER, settings.data_dir / "tags")
         self.audiences = load_audiences(AUDIENCE_FOLDER, settings.data_dir / "audiences")
+        self.company_rules = load_company_rules(settings.data_dir / "identity")
         self.scratch = settings.vault / "scratch" / run_id
         self.scratch.mkdir(parents=True)
         self.con = connect(settings, self.scratch)
@@ -205,6 +208,7 @@ def open_warehouse(night):
         attach(con, vault, "previous_vault")
         for table in ("customer_map", "last_customer_number"):
             con.execute(f"create table vault.{table} as select * from previous_vault.{table}")
+        carry_companies(con, "previous_vault")
         con.execute("detach previous_vault")
     state = state_before(settings, night.as_of)
     if state:
@@ -222,7 +226,7 @@ def identity(night, report):
     set_night(night.con, night.as_of, night.settings.business_timezone)
     stage_entities(night.con, paths)
     counts = resolve_customers(night.con, night.settings.max_customers_per_identifier)
-    for name, count in counts.items():
+    for name, count in (counts | resolve_companies(night.con, night.company_rules)).items():
         report(name.replace("_", " "), count)
     build_contacts(night.con)
     return counts["customers"]
@@ -248,6 +252,7 @@ def facts(night, report):
         night.settings.training_customers,
         report,
     )
+    build_company_facts(night.con, report)
     horizons = [(day, night.settings.churn_horizon_days) for day in night.cut_offs]
     horizons += [(day, 2 * night.settings.churn_horizon_days) for day in night.cut_offs[1:2]]
     build_outcomes(night.con, horizons, night.settings.business_timezone)

@@ -17,6 +17,7 @@ from pipeline.settings import Settings
 from pipeline.tags.build import build_tags
 from pipeline.tags.catalogue import CATALOGUE_FOLDER, load_catalogue
 from pipeline.transform import build
+from pipeline.transform.companies import load_company_rules, resolve_companies
 from pipeline.transform.identity import resolve_customers
 from pipeline.transform.staging import stage_entities
 from pipeline.warehouse import write_frame
@@ -45,9 +46,11 @@ def con(tmp_path_factory):
     build.set_night(con, AS_OF, TIMEZONE)
     stage_entities(con, {})
     resolve_customers(con, 20)
+    resolve_companies(con, load_company_rules(tmp_path_factory.mktemp("no rules")))
     build.build_contacts(con)
     build.build_core(con, _ignore)
     build.build_facts(con, AS_OF, TIMEZONE, [], 1000, _ignore)
+    build.build_company_facts(con, _ignore)
     build.build_outcomes(con, [(AS_OF, 90)], TIMEZONE)
     con.execute("create schema scores")
     for model in (rfm, segments, clv, churn):

@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 from pipeline.warehouse import value
 
 FOLDER = Path(__file__).parent
+# records as known at a cut-off, by one SQL for customers (facts) and for companies (company_facts)
+KNOWN = ("orders", "tickets", "opportunities")
 # what a later moment may rewrite or nobody stated then is no input to a model: see DECISIONS.md, "Attributes"
 ATTRIBUTES = [
     "gender",
@@ -98,6 +100,7 @@ def build_facts(
         con.execute("insert into cut_offs values (?, ?)", (cut_off, start_of_day_utc(cut_off, timezone)))
         drawn = "" if cut_off == as_of else f"order by md5(customer_id) limit {int(training_customers)}"
         con.execute(f"create or replace temp table cohort as select customer_id from core.customers {drawn}")
+        _set_scope(con, "semi join cohort using (customer_id)")
         for path in in_order(FOLDER / "facts"):
             con.execute(f"create or replace table work.{path.stem} as {path.read_text(encoding='utf-8')}")
         if cut_off == as_of:
@@ -110,6 +113,27 @@ def build_facts(
             )
             count = value(con, f"select count(*) from training_facts where as_of = date '{cut_off}'")
             report(f"training facts as of {cut_off}", count)
+
+
+def _set_scope(con, condition):
+    """The views <entity>_in_scope that the SQL of KNOWN reads: the versions of whom a set of facts is about."""
+    for entity in KNOWN:
+        con.execute(
+            f"create or replace temp view {entity}_in_scope as select * from {entity}_versions as versions {condition}"
+        )
+
+
+def build_company_facts(con, report: Callable[[str, int], None]) -> None:
+    """marts.company_facts at the cut-offs that build_facts left, which are tonight's."""
+    _set_scope(con, "where company_id is not null")
+    for entity in KNOWN:
+        sql = (FOLDER / "facts" / f"{entity}_known.sql").read_text(encoding="utf-8")
+        con.execute(f"create or replace table work.company_{entity}_known as {sql}")
+    for path in in_order(FOLDER / "company_facts"):
+        con.execute(f"create or replace table work.{path.stem} as {path.read_text(encoding='utf-8')}")
+    final = (FOLDER / "marts" / "company_facts.sql").read_text(encoding="utf-8")
+    con.execute(f"create or replace table marts.company_facts as {final}")
+    report("marts.company_facts", value(con, "select count(*) from marts.company_facts"))
 
 
 def build_outcomes(con, horizons: list[tuple[date, int]], timezone: str) -> None:
