@@ -54,6 +54,7 @@ from pipeline.warehouse import (
     connect,
     copy_schemas,
     frame,
+    has_table,
     newest_as_of,
     prune_snapshots,
     publish,
@@ -355,7 +356,11 @@ def _churn_windows(night):
 def tag(night, report):
     """Dated tags from facts and scores."""
     history = "previous.tags.tag_history" if night.previous else None
-    counts = build_tags(night.con, night.catalogue, night.as_of, history, report)
+    of_companies = "previous.tags.company_tag_history"
+    # a night of an earlier version of this pipeline knew no companies
+    if not (night.previous and has_table(night.con, "previous", "tags", "company_tag_history")):
+        of_companies = None
+    counts = build_tags(night.con, night.catalogue, night.as_of, history, report, of_companies)
     for name, count in counts.items():
         report(name, count)
     return counts["customer_tags"]
