@@ -49,6 +49,7 @@ from pipeline.reports.audience_files import write_audiences
 from pipeline.settings import Settings, SettingsError, read_settings
 from pipeline.tags.audiences import AUDIENCE_FOLDER, AudienceError, load_audiences
 from pipeline.tags.catalogue import CATALOGUE_FOLDER, CatalogueError, load_catalogue
+from pipeline.transform.companies import load_company_rules
 from pipeline.warehouse import Busy, finish_publication, lock, newest_as_of, publication_lock
 
 
@@ -203,6 +204,7 @@ def _check_folder(data_dir):
     load_catalogue(CATALOGUE_FOLDER, settings.data_dir / "tags")
     load_audiences(AUDIENCE_FOLDER, settings.data_dir / "audiences")
     load_roles(settings)
+    load_company_rules(settings.data_dir / "identity")
     return settings
 
 

@@ -21,7 +21,8 @@ def column_meaning(schema: str, table: str, column: str) -> dict | None:
     own = meanings.get(f"{schema}.{table}.{column}")
     if own:
         return own
-    contract = load_contracts().get({"customer_versions": "customers"}.get(table, table.removesuffix("_history")))
+    versions_of = {"customer_versions": "customers", "company_versions": "companies"}
+    contract = load_contracts().get(versions_of.get(table, table.removesuffix("_history")))
     if schema == "core" and contract and column in contract.columns:
         return {"en": contract.columns[column].en, "zh": contract.columns[column].zh}
     return meanings.get(column)

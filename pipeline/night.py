@@ -43,6 +43,7 @@ from pipeline.tags.audiences import AUDIENCE_FOLDER, AudienceError, load_audienc
 from pipeline.tags.build import build_tags
 from pipeline.tags.catalogue import CATALOGUE_FOLDER, CatalogueError, load_catalogue
 from pipeline.transform.build import (
+    build_company_facts,
     build_contacts,
     build_core,
     build_facts,
@@ -51,6 +52,7 @@ from pipeline.transform.build import (
     set_night,
     start_of_day_utc,
 )
+from pipeline.transform.companies import carry_companies, load_company_rules, resolve_companies
 from pipeline.transform.contactability import build_contactability
 from pipeline.transform.identity import collect_references, resolve_customers
 from pipeline.transform.identity_rules import IdentityError, load_decisions, load_rules
@@ -92,6 +94,7 @@ class Night:
         self.identity_rules = load_rules(settings.identity)
         self.identity_decisions = load_decisions(settings.identity)
         self.roles, self.role_moves = load_roles(settings), []
+        self.company_rules = load_company_rules(settings.data_dir / "identity")
         self.scratch = settings.vault / "scratch" / run_id
         self.scratch.mkdir(parents=True)
         self.con = connect(settings, self.scratch)
@@ -220,6 +223,7 @@ def open_warehouse(night):
         for table in STATE:
             if has_table(con, "previous_vault", "main", table):
                 con.execute(f"create table vault.{table} as select * from previous_vault.{table}")
+        carry_companies(con, "previous_vault")
         con.execute("detach previous_vault")
     kept = value(con, "select count(*) from vault.customer_map") if vault.exists() else 0
     night.audit("vault opened", "vault/vault.duckdb", kept, "identity")
@@ -248,7 +252,7 @@ def identity(night, report):
     counts = resolve_customers(
         con, rules, night.identity_decisions, limit, as_of_utc, is_newest, (night.as_of, night.run_id)
     )
-    for name, count in counts.items():
+    for name, count in (counts | resolve_companies(con, night.company_rules)).items():
         report(name.replace("_", " "), count)
     build_contacts(con)
     return counts["customers"]
@@ -275,6 +279,7 @@ def facts(night, report):
         report,
     )
     build_contactability(night.con, report)
+    build_company_facts(night.con, report)
     horizons = [(day, night.settings.churn_horizon_days) for day in night.cut_offs]
     horizons += [(day, 2 * night.settings.churn_horizon_days) for day in night.cut_offs[1:2]]
     build_outcomes(night.con, horizons, night.settings.business_timezone)
@@ -377,7 +382,11 @@ def _churn_windows(night):
 def tag(night, report):
     """Dated tags from facts and scores."""
     history = "previous.tags.tag_history" if night.previous else None
-    counts = build_tags(night.con, night.catalogue, night.as_of, history, report)
+    of_companies = "previous.tags.company_tag_history"
+    # a night of an earlier version of this pipeline knew no companies
+    if not (night.previous and has_table(night.con, "previous", "tags", "company_tag_history")):
+        of_companies = None
+    counts = build_tags(night.con, night.catalogue, night.as_of, history, report, of_companies)
     for name, count in counts.items():
         report(name, count)
     return counts["customer_tags"]

@@ -73,7 +73,11 @@ def test_a_night_publishes_every_table_that_outsiders_rely_on(published):
     core = "customers customer_sources companies orders order_items payments returns products tickets interactions"
     core += " campaigns feedback opportunities subscriptions consents"
     expected = {f"core.{name}" for name in core.split()} | {
+        "core.company_contacts",
         "marts.customer_facts",
+        "marts.company_facts",
+        "tags.company_tags",
+        "tags.company_tag_history",
         "scores.rfm",
         "scores.segments",
         "scores.clv",
@@ -89,7 +93,7 @@ def test_a_night_publishes_every_table_that_outsiders_rely_on(published):
     }
     assert expected <= tables
     files = sorted(path.name for path in (published / "exports" / str(AS_OF)).iterdir())
-    assert {"customer_tags.csv", "customer_tags.parquet", "customer_tags.xlsx"} <= set(files)
+    assert {"customer_tags.csv", "customer_tags.parquet", "customer_tags.xlsx", "company_tags.csv"} <= set(files)
     assert (published / "reports" / str(AS_OF) / "index.html").stat().st_size > 10_000
 
 
@@ -209,6 +213,9 @@ def test_what_happens_after_as_of_changes_nothing_before_it(tmp_path, shop, publ
             "shop_refunds_20261031.csv": "refund_amount = '0.01', reason = 'edited'",
             "helpdesk_tickets_20261031.csv": "status = 'open', solved_at = null, updated_at = '2026-11-02T00:00:00Z'",
             "shop_order_items_2026.csv": "line_total = '0.01'",
+            "crm_companies_20261031.csv": "行业 = '金融', 网址 = 'one.example', 最后修改时间 = '2026-11-02 08:00:00'",
+            "crm_opportunities_20261031.csv": "状态 = '赢单', 金额 = '1', 赢率 = '1', 关闭时间 = '2026-11-02 08:00:00',"
+            " 最后修改时间 = '2026-11-02 08:00:00'",
         }
         for file, changes in edits.items():
             con.execute(
@@ -220,7 +227,8 @@ def test_what_happens_after_as_of_changes_nothing_before_it(tmp_path, shop, publ
     night(data_dir)
     warehouse = read_settings(data_dir).warehouse
     assert value(warehouse, "select count(*) from core.orders where ordered_on > '2026-11-01'") > 100
-    for entity, least in {"orders": 100, "returns": 50, "tickets": 50, "order_items": 50}.items():
+    least_replaced = {"orders": 100, "returns": 50, "tickets": 50, "order_items": 50, "opportunities": 20}
+    for entity, least in least_replaced.items():
         assert value(warehouse, f"select count(*) from core.{entity}_history") > least, entity
     after, before = contents(warehouse), contents(read_settings(published).warehouse)
     for table in (
@@ -230,6 +238,9 @@ def test_what_happens_after_as_of_changes_nothing_before_it(tmp_path, shop, publ
         "scores.churn",
         "tags.customer_tags",
         "tags.tag_history",
+        "core.company_sources",
+        "marts.company_facts",
+        "tags.company_tags",
     ):
         assert after[table] == before[table], table
 
@@ -267,6 +278,42 @@ def test_customer_ids_stay_when_files_come_in_other_portions(tmp_path, shop, pub
         )
     assert {name: second[name] for name in first} == first
     assert len(second) == len(first) + 1
+
+
+def test_companies_and_their_contacts_are_those_of_the_truth(shop, published):
+    truth = shop.parent / "truth"
+    with duckdb.connect(str(read_settings(published).warehouse), read_only=True) as con:
+        con.execute(
+            "create temp table said as select company_number, company_id"
+            f" from '{truth}/companies.parquet' join core.company_sources using (source_company_id)"
+        )
+        apart = "select count(*) from (select {0} from said group by {0} having count(distinct {1}) > 1)"
+        assert con.execute(apart.format("company_number", "company_id")).fetchall() == [(0,)]
+        assert con.execute(apart.format("company_id", "company_number")).fetchall() == [(0,)]
+        # who names a company or writes from its domain is its contact, and nobody else is anybody's
+        wrong, right, linked = con.execute(
+            f"""
+            with records as (
+                select distinct person_id, customer_id
+                from '{truth}/source_ids.parquet'
+                join core.customer_sources using (source, source_customer_id)
+                where source = 'crm'
+            ),
+            employed as (
+                select customer_id, company_id, is_stated or is_by_email as is_findable
+                from records join '{truth}/employment.parquet' using (person_id) join said using (company_number)
+            )
+            select
+                (select count(*) from core.company_contacts as contacts
+                    where customer_id in (select customer_id from records)
+                    and not exists (from employed where employed.customer_id = contacts.customer_id
+                        and employed.company_id = contacts.company_id)),
+                (select count(distinct customer_id) from core.company_contacts semi join employed using (customer_id)),
+                (select count(distinct customer_id) from employed where is_findable)
+            """
+        ).fetchall()[0]
+    assert wrong == 0
+    assert right >= 0.95 * linked > 20
 
 
 def test_a_second_run_says_who_holds_the_folder(tmp_path, shop, capsys):

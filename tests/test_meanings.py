@@ -48,6 +48,7 @@ def con(tmp_path_factory):
     build.build_core(con, _ignore)
     build.build_facts(con, AS_OF, TIMEZONE, [], 1000, _ignore)
     build_contactability(con, _ignore)
+    build.build_company_facts(con, _ignore)
     build.build_outcomes(con, [(AS_OF, 90)], TIMEZONE)
     con.execute("create schema scores")
     for model in (rfm, segments, clv, churn):

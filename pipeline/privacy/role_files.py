@@ -23,7 +23,8 @@ def write_role(con, role: Role, target: Path, storage_version: str, key: str) ->
 
     con: a night's connection, the warehouse its default database, with the database work, whose consents_held is
     tonight's, and, for a role with contact data, the database vault. key: of the pseudonyms, which differ from role to
-    role. Returns how many customers, and remarks (en, zh) on values of `rows` that nobody has. Raises RoleError for a column that a table does not have.
+    role. Returns how many customers, and remarks (en, zh) on values of `rows` that nobody has. Raises RoleError for a
+    column that a table does not have.
     """
     columns = {table: _chosen_columns(con, role, table) for table in tables_of(role)}
     remarks = _choose_customers(con, role, key)
@@ -115,10 +116,11 @@ def _choose_customers(con, role, key):
             )
         conditions.append(f"{text} in ({', '.join(map(literal, listed))})")
     con.execute("set variable role_key = ?", (key,))
+    covered = COVERED.format(purpose=literal(role.purpose))
     shown = _pseudonym(role, "customer_id", "customer_id") if role.identifiers == "pseudonym" else "customer_id"
     con.execute(
         f"create or replace table work.role_customers as select customer_id, {shown} as shown_id"
-        f" from marts.customer_facts semi join ({COVERED.format(purpose=literal(role.purpose))}) as covered using (customer_id)"
+        f" from marts.customer_facts semi join ({covered}) as covered using (customer_id)"
         f" where {' and '.join(conditions) or 'true'}"
     )
     return remarks

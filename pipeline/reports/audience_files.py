@@ -82,7 +82,9 @@ def _write_one(con, audience, out_dir, language):
 def _check_tags(con, audience):
     """A misspelt tag would match nobody without a word."""
     for tag, value in audience.tags_used:
-        is_open = con.execute("select is_open_valued from tags.catalogue where tag = ?", [tag]).fetchone()
+        is_open = con.execute(
+            "select is_open_valued from tags.catalogue where level = 'customer' and tag = ?", [tag]
+        ).fetchone()
         if is_open is None:
             raise ValueError(
                 f"{audience.file_name}, audience {audience.code}: no tag {tag!r} in the catalogue; correct its code"

@@ -1,19 +1,19 @@
-"""Tags as files that people open: CSV and workbook a row a customer, Parquet a row a tag."""
+"""Tags as files that people open: CSV and workbook a row a customer or company, Parquet a row a tag."""
 
 from pathlib import Path
 
-from pipeline.reports.wide import make_wide_table, quote_text
+from pipeline.reports.wide import make_company_table, make_wide_table, quote_text
 from pipeline.reports.workbook import write_workbook
 
 BYTE_ORDER_MARK = "\ufeff"
 
 
 def write_exports(con, out_dir, language, workbook_max_customers):
-    """Write customer_tags.csv, customer_tags.parquet and customer_tags.xlsx into out_dir, made where missing.
+    """Write customer_tags.csv, .parquet and .xlsx, and company_tags.csv where companies are known, into out_dir.
 
-    con: DuckDB connection to a warehouse (read-only will do) with marts, scores and tags. language: 'zh' or 'en'.
+    out_dir is made where missing. con: DuckDB connection to a warehouse (read-only will do). language: 'zh' or 'en'.
     workbook_max_customers: the workbook holds at most so many, those with the highest net spend, and says so.
-    Returns {file name: data rows}. Rows are sorted by customer_id (Parquet: as stored, by tag).
+    Returns {file name: data rows}. Rows are sorted by id (Parquet: as stored, by tag).
     """
     out_dir = Path(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -24,11 +24,16 @@ def write_exports(con, out_dir, language, workbook_max_customers):
         "select (select count(*) from marts.customer_facts), (select count(tag) from tags.customer_tags)"
     ).fetchone()
     in_workbook = write_workbook(con, out_dir / "customer_tags.xlsx", language, workbook_max_customers)
-    return {
+    counts = {
         "customer_tags.csv": customers,
         "customer_tags.parquet": tagged,
         "customer_tags.xlsx": in_workbook,
     }
+    companies = con.execute("select count(*) from marts.company_facts").fetchone()[0]
+    if companies:
+        write_csv(con, make_company_table(con, language).query, out_dir / "company_tags.csv")
+        counts["company_tags.csv"] = companies
+    return counts
 
 
 def write_csv(con, query, path):

@@ -147,4 +147,6 @@ def _dictionary_query(language):
             on catalogue_values.tag = held.tag
             and catalogue_values.value = held.value
 
+        where catalogue.level = 'customer'
+
         order by catalogue.position, catalogue_values.position"""

@@ -3,6 +3,7 @@
 A tag file:
 
     category: purchase
+    level: customer                   # optional: customer or company; company tags read company.x instead of facts.x
     tags:
       - code: price_sensitivity
         name: {en: Price sensitivity, zh: 价格敏感度}
@@ -26,7 +27,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.tags.expressions import code_of, expression_fault, parser_connection, read_yaml_folder
+from pipeline.tags.expressions import ROWS, code_of, expression_fault, parser_connection, read_yaml_folder
 
 CATALOGUE_FOLDER = Path(__file__).parent / "catalogue"
 CATEGORIES = (
@@ -39,6 +40,7 @@ CATEGORIES = (
     "loyalty",
     "prediction",
     "segment",
+    "account",
 )
 KINDS = ("fact", "rule", "model", "manual")
 CODE = re.compile(r"[a-z][a-z0-9_]*")
@@ -81,6 +83,7 @@ class Tag:
 
     code: str
     category: str
+    level: str
     name: str
     name_zh: str
     meaning: str
@@ -134,19 +137,22 @@ def load_catalogue(*folders):
 
 
 def _read_file(con, path, content):
-    unknown = sorted(map(str, set(content) - {"category", "tags"}))
+    unknown = sorted(map(str, set(content) - {"category", "level", "tags"}))
     if unknown:
-        raise CatalogueError(f"{path.name}: unknown field {unknown[0]}; a tag file has category and tags")
+        raise CatalogueError(f"{path.name}: unknown field {unknown[0]}; a tag file has category, level and tags")
+    level = content.get("level", "customer")
+    if level not in ROWS:
+        raise CatalogueError(f"{path.name}, level: {level!r} is none; use one of {', '.join(ROWS)}")
     if content.get("category") not in CATEGORIES:
         raise CatalogueError(
             f"{path.name}, category: {content.get('category')!r} is none; use one of {', '.join(CATEGORIES)}"
         )
     if not isinstance(content.get("tags"), list) or not content["tags"]:
         raise CatalogueError(f"{path.name}, tags: expected a list of tags; see the shipped catalogue")
-    return [_read_tag(con, path, content["category"], raw) for raw in content["tags"]]
+    return [_read_tag(con, path, content["category"], level, raw) for raw in content["tags"]]
 
 
-def _read_tag(con, path, category, raw):
+def _read_tag(con, path, category, level, raw):
     where = f"{path.name}, tag {code_of(raw)}"
     _check_fields(raw, TAG_FIELDS, where)
     kind = raw.get("kind")
@@ -154,14 +160,19 @@ def _read_tag(con, path, category, raw):
         raise CatalogueError(f"{where}, kind: {kind!r} is none; use one of {', '.join(KINDS)}")
     if isinstance(raw.get("rule_version"), bool) or not isinstance(raw.get("rule_version"), int | str):
         raise CatalogueError(f"{where}, rule_version: missing; write 1, and count up when the rule changes")
+    if kind == "model" and level == "company":
+        raise CatalogueError(
+            f"{where}, kind: model tags need a person's leave to profile; a company's tag is no model's"
+        )
     is_multi_valued = raw.get("multi_valued", False)
     if not isinstance(is_multi_valued, bool):
         raise CatalogueError(f"{where}, multi_valued: {is_multi_valued!r} is neither true nor false")
-    confidence = _expression(con, str(raw.get("confidence", 1)), f"{where}, confidence")
-    evidence = _expression(con, raw.get("evidence", "null"), f"{where}, evidence")
-    value_from = _read_value_from(con, raw, is_multi_valued, where)
+    confidence = _expression(con, level, str(raw.get("confidence", 1)), f"{where}, confidence")
+    evidence = _expression(con, level, raw.get("evidence", "null"), f"{where}, evidence")
+    value_from = _read_value_from(con, level, raw, is_multi_valued, where)
     values = tuple(
-        _read_value(con, value, bool(value_from), confidence, evidence, where) for value in _value_list(raw, where)
+        _read_value(con, level, value, bool(value_from), confidence, evidence, where)
+        for value in _value_list(raw, where)
     )
     if not value_from and not values:
         raise CatalogueError(f"{where}, values: none; give values with `when`, or a `value_from` expression")
@@ -174,6 +185,7 @@ def _read_tag(con, path, category, raw):
     return Tag(
         code=_code(raw, where),
         category=category,
+        level=level,
         name=name,
         name_zh=name_zh,
         meaning=meaning,
@@ -185,12 +197,12 @@ def _read_tag(con, path, category, raw):
         evidence=evidence,
         values=values,
         value_from=value_from,
-        value_name_from=_read_value_names(con, raw, value_from, where),
+        value_name_from=_read_value_names(con, level, raw, value_from, where),
         file_name=path.name,
     )
 
 
-def _read_value(con, raw, is_open, confidence, evidence, where):
+def _read_value(con, level, raw, is_open, confidence, evidence, where):
     where = f"{where}, value {code_of(raw)}"
     _check_fields(raw, VALUE_FIELDS, where)
     name, name_zh = _both_languages(raw, "name", where)
@@ -204,30 +216,30 @@ def _read_value(con, raw, is_open, confidence, evidence, where):
             )
     else:
         code = _code(raw, where)
-        when = _expression(con, raw.get("when"), f"{where}, when", needs_column=True)
+        when = _expression(con, level, raw.get("when"), f"{where}, when", needs_column=True)
     if "confidence" in raw:
-        confidence = _expression(con, str(raw["confidence"]), f"{where}, confidence")
+        confidence = _expression(con, level, str(raw["confidence"]), f"{where}, confidence")
     if "evidence" in raw:
-        evidence = _expression(con, raw["evidence"], f"{where}, evidence")
+        evidence = _expression(con, level, raw["evidence"], f"{where}, evidence")
     return Value(code, name, name_zh, meaning, meaning_zh, when, confidence, evidence)
 
 
-def _read_value_from(con, raw, is_multi_valued, where):
+def _read_value_from(con, level, raw, is_multi_valued, where):
     if "value_from" not in raw:
         return ()
     sources = raw["value_from"] if isinstance(raw["value_from"], list) else [raw["value_from"]]
     if len(sources) != 1 and not is_multi_valued:
         raise CatalogueError(f"{where}, value_from: a single-valued tag takes one expression; set multi_valued: true")
-    return tuple(_expression(con, source, f"{where}, value_from", needs_column=True) for source in sources)
+    return tuple(_expression(con, level, source, f"{where}, value_from", needs_column=True) for source in sources)
 
 
-def _read_value_names(con, raw, value_from, where):
+def _read_value_names(con, level, raw, value_from, where):
     if "value_name_from" not in raw:
         return None
     if len(value_from) != 1:
         raise CatalogueError(f"{where}, value_name_from: goes with exactly one value_from expression; remove it")
     names = _both_languages(raw, "value_name_from", where)
-    return tuple(_expression(con, name, f"{where}, value_name_from", needs_column=True) for name in names)
+    return tuple(_expression(con, level, name, f"{where}, value_name_from", needs_column=True) for name in names)
 
 
 def _value_list(raw, where):
@@ -266,8 +278,8 @@ def _both_languages(raw, field, where):
     return texts["en"].strip(), texts["zh"].strip()
 
 
-def _expression(con, expression, where, needs_column=False):
-    fault = expression_fault(con, expression, needs_column)
+def _expression(con, level, expression, where, needs_column=False):
+    fault = expression_fault(con, expression, needs_column, level)
     if fault:
         raise CatalogueError(f"{where}: {fault}")
     return expression.strip()

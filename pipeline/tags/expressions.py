@@ -1,7 +1,8 @@
 """SQL expressions that people write in YAML: checked when loaded, before any warehouse is at hand.
 
-They read one joined row: marts.customer_facts as facts, with scores.rfm, scores.segments, scores.clv and scores.churn
-left joined by customer_id. Tags and audiences share this row.
+At the level of customers they read one joined row: marts.customer_facts as facts, with scores.rfm, scores.segments,
+scores.clv and scores.churn left joined by customer_id. Tags and audiences share this row. At the level of companies they
+read marts.company_facts as company.
 """
 
 import json
@@ -12,13 +13,15 @@ import duckdb
 import yaml
 
 SCORES = ("rfm", "segments", "clv", "churn")
+# level -> what an expression may name; the first is the row that everyone at that level has
+ROWS = {"customer": ("facts", *SCORES), "company": ("company",)}
 CLOCK = re.compile(
     r"\b(now|today|current_date|current_timestamp|current_time|localtime|localtimestamp|get_current_timestamp"
     r"|random|uuid|gen_random_uuid|uuidv4|uuidv7|setseed)\b",
     re.IGNORECASE,
 )
 LITERAL = re.compile(r"'(?:[^']|'')*'")
-ROW_COLUMN = re.compile(rf"\b(facts|{'|'.join(SCORES)})\s*\.\s*\w+", re.IGNORECASE)
+ROW_COLUMN = re.compile(rf"\b({'|'.join(name for row in ROWS.values() for name in row)})\s*\.\s*\w+", re.IGNORECASE)
 
 
 def quote_text(text):
@@ -39,11 +42,13 @@ def relations_used(*expressions):
     return found
 
 
-def joined_row(relations):
-    """A FROM clause giving the joined row, with only the score tables in `relations`.
+def joined_row(relations, level="customer"):
+    """A FROM clause giving the row of a level, with only the score tables in `relations`.
 
     Every score table is keyed by customer_id, so no join multiplies rows.
     """
+    if level == "company":
+        return "marts.company_facts as company"
     joins = [
         f"left join scores.{score} as {score} on facts.customer_id = {score}.customer_id"
         for score in SCORES
@@ -52,13 +57,14 @@ def joined_row(relations):
     return "\n".join(["marts.customer_facts as facts", *joins])
 
 
-def expression_fault(con, expression, needs_column=True):
+def expression_fault(con, expression, needs_column=True, level="customer"):
     """Why an SQL expression cannot stand in a catalogue, in words with the mend, or None when it can.
 
     con: any DuckDB connection; only its parser is used. Whether the columns exist is known only when it runs.
     """
+    columns = ", ".join(f"{name}.x" for name in ROWS[level])
     if not isinstance(expression, str) or not expression.strip():
-        return "is empty; write an SQL expression over facts.x, rfm.x, segments.x, clv.x, churn.x"
+        return f"is empty; write an SQL expression over {columns}"
     parsed = json.loads(con.execute("select json_serialize_sql(?)", [f"select (\n{expression}\n)"]).fetchone()[0])
     if parsed["error"]:
         return f"is no SQL expression: {parsed['error_message']}; correct it"
@@ -66,9 +72,12 @@ def expression_fault(con, expression, needs_column=True):
         return "holds more than one statement; keep one expression"
     clock = CLOCK.search(LITERAL.sub("''", expression))
     if clock:
-        return f"uses {clock.group(0)}, which changes from run to run; use facts.as_of or a stored column"
-    if needs_column and not relations_used(expression):
-        return "names no column of the joined row; write it with a prefix: facts.x, rfm.x, segments.x, clv.x or churn.x"
+        return f"uses {clock.group(0)}, which changes from run to run; use {ROWS[level][0]}.as_of or a stored column"
+    used = relations_used(expression)
+    if not used <= set(ROWS[level]):
+        return f"names {min(used - set(ROWS[level]))}, which the level {level} does not have; write {columns}"
+    if needs_column and not used:
+        return f"names no column of the joined row; write it with a prefix: {columns}"
     return None
 
 

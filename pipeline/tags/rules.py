@@ -1,10 +1,10 @@
 """A tag of the catalogue as SQL over the joined row: who carries it, with which value, how sure, on what numbers."""
 
-from pipeline.tags.expressions import joined_row, quote_text, relations_used
+from pipeline.tags.expressions import ROWS, joined_row, quote_text, relations_used
 
 
 def tagged_rows(tag):
-    """SQL giving customer_id, value, value_name, value_name_zh, confidence, evidence of everyone who carries a tag."""
+    """SQL giving who carries a tag (customer_id or company_id), value, value_name, value_name_zh, confidence, evidence."""
     if tag.value_from:
         return _open_valued_rows(tag)
     if not tag.is_multi_valued:
@@ -15,7 +15,7 @@ def tagged_rows(tag):
 def _condition_rows(tag, value):
     return f"""
         select
-            facts.customer_id,
+            {_carrier(tag)},
             {quote_text(value.code)} as value,
             {quote_text(value.name)} as value_name,
             {quote_text(value.name_zh)} as value_name_zh,
@@ -39,7 +39,7 @@ def _first_value_rows(tag):
 
     return f"""
         select
-            customer_id,
+            {tag.level}_id,
             {by_place(value.code for value in tag.values)} as value,
             {by_place(value.name for value in tag.values)} as value_name,
             {by_place(value.name_zh for value in tag.values)} as value_name_zh,
@@ -47,7 +47,7 @@ def _first_value_rows(tag):
             evidence
         from (
             select
-                facts.customer_id,
+                {_carrier(tag)},
                 case {" ".join(f"when ({value.when}) then {n}" for n, value in enumerate(tag.values))} end as place,
                 cast({by_condition([value.confidence for value in tag.values])} as double) as confidence,
                 cast({by_condition([value.evidence for value in tag.values])} as varchar) as evidence
@@ -67,7 +67,7 @@ def _open_valued_rows(tag):
     return "\nunion all\n".join(
         f"""
         select
-            customer_id,
+            {tag.level}_id,
             value,
             {named(lambda value: value.name, "value_name")} as value_name,
             {named(lambda value: value.name_zh, "value_name_zh")} as value_name_zh,
@@ -75,7 +75,7 @@ def _open_valued_rows(tag):
             evidence
         from (
             select
-                facts.customer_id,
+                {_carrier(tag)},
                 cast({source} as varchar) as value,
                 cast({names[0] or source} as varchar) as value_name,
                 cast({names[1] or source} as varchar) as value_name_zh,
@@ -97,10 +97,14 @@ def _relations_of(tag):
 
 
 def _row_of(tag):
-    return joined_row(_relations_of(tag))
+    return joined_row(_relations_of(tag), tag.level)
+
+
+def _carrier(tag):
+    return f"{ROWS[tag.level][0]}.{tag.level}_id"
 
 
 def _leave_to_profile(tag):
     """A tag of a model, or of any kind that reads a score, is not for who refused profiling."""
-    is_profile = tag.kind == "model" or _relations_of(tag) - {"facts"}
+    is_profile = tag.level == "customer" and (tag.kind == "model" or _relations_of(tag) - {"facts"})
     return "facts.is_profiling_allowed is distinct from false" if is_profile else "true"

@@ -12,6 +12,8 @@ from pipeline.transform.identity import customers_then
 from pipeline.warehouse import value
 
 FOLDER = Path(__file__).parent
+# records as known at a cut-off, by one SQL for customers (facts) and for companies (company_facts)
+KNOWN = ("orders", "tickets", "opportunities")
 # what a later moment may rewrite or nobody stated then is no input to a model: see DECISIONS.md, "Attributes"
 ATTRIBUTES = [
     "gender",
@@ -40,6 +42,7 @@ READ_BY_FACTS = {
     "returns": ("returns_versions", "orders", "order_id"),
     "tickets": ("tickets_versions", "tickets", "ticket_id"),
     "subscriptions": ("subscriptions_versions", "subscriptions", "subscription_id"),
+    "opportunities": ("opportunities_versions", "opportunities", "opportunity_id"),
     "interactions": ("core.interactions", "customers", "source_customer_id"),
     "feedback": ("core.feedback", "feedback", "feedback_id"),
     "consents": ("core.consents", "customers", "source_customer_id"),
@@ -122,6 +125,7 @@ def build_facts(
         con.execute(f"create or replace temp table cohort as select customer_id from core.customers {drawn}")
         moved = 0 if cut_off == as_of else customers_then(con, start_of_day_utc(cut_off, timezone))
         _read_as_then(con, cut_off, moved > 0)
+        _set_scope(con, "then", "semi join cohort using (customer_id)")
         for path in in_order(FOLDER / "facts"):
             con.execute(f"create or replace table work.{path.stem} as {path.read_text(encoding='utf-8')}")
         if cut_off == as_of:
@@ -171,6 +175,27 @@ def _read_as_then(con, cut_off, has_moved):
             " select customer_id from work.former_customers where as_of = ?",
             (cut_off,),
         )
+
+
+def _set_scope(con, rows, condition):
+    """The views <entity>_in_scope that the SQL of KNOWN reads: the versions of whom a set of facts is about."""
+    for entity in KNOWN:
+        con.execute(
+            f"create or replace temp view {entity}_in_scope as select * from {entity}_{rows} as versions {condition}"
+        )
+
+
+def build_company_facts(con, report: Callable[[str, int], None]) -> None:
+    """marts.company_facts at the cut-offs that build_facts left, which are tonight's."""
+    _set_scope(con, "versions", "where company_id is not null")
+    for entity in KNOWN:
+        sql = (FOLDER / "facts" / f"{entity}_known.sql").read_text(encoding="utf-8")
+        con.execute(f"create or replace table work.company_{entity}_known as {sql}")
+    for path in in_order(FOLDER / "company_facts"):
+        con.execute(f"create or replace table work.{path.stem} as {path.read_text(encoding='utf-8')}")
+    final = (FOLDER / "marts" / "company_facts.sql").read_text(encoding="utf-8")
+    con.execute(f"create or replace table marts.company_facts as {final}")
+    report("marts.company_facts", value(con, "select count(*) from marts.company_facts"))
 
 
 def build_outcomes(con, horizons: list[tuple[date, int]], timezone: str) -> None:

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from pipeline.ingest import demo
+from pipeline.ingest.demo import companies
 from pipeline.ingest.demo.layouts import LAYOUTS
 from tests.oracle import auc, best_churn_scores, churn_oracle
 
@@ -236,6 +237,54 @@ def test_addresses_in_the_files_are_those_of_the_truth_written_anyhow(shop):
     assert set(truth.filter(pl.col("source") == "crm")["person_id"]) - set(
         truth.filter(pl.col("source") == "shop")["person_id"]
     )
+
+
+def test_companies_and_their_people_are_those_of_the_truth(shop):
+    records, contacts = shop.good("crm_companies"), shop.good("crm_contacts")
+    truth = shop.truth("companies").sort("source_company_id")
+    assert records["企业编号"].sort().to_list() == truth["source_company_id"].to_list()
+    assert set(contacts["企业编号"]) - {""} <= set(truth["source_company_id"])
+    employment = shop.truth("employment")
+    assert 0.05 < employment.height / 1_500 < 0.11
+    stated = contacts.filter(pl.col("企业编号") != "").with_columns(
+        person_id=pl.col("客户编号").str.slice(1).cast(pl.Int64)
+    )
+    named = stated.join(truth, left_on="企业编号", right_on="source_company_id").sort("person_id")
+    told = employment.filter("is_stated").sort("person_id")
+    assert named.select("person_id", "company_number").equals(told.select("person_id", "company_number"))
+    # a company that stands there twice is found by a number or a domain that both records tell
+    hosts = records.with_columns(host=pl.col("网址").str.to_lowercase().str.extract(r"([a-z]+\d+\.example)"))
+    both = hosts.join(truth.filter("is_doubled"), left_on="企业编号", right_on="source_company_id")
+    shared = both.group_by("company_number").agg(
+        number=(pl.col("统一社会信用代码") != "").all() & (pl.col("统一社会信用代码").n_unique() == 1),
+        host=pl.col("host").is_not_null().all() & (pl.col("host").n_unique() == 1),
+    )
+    assert (shared["number"] ^ shared["host"]).all()
+
+
+def test_deals_keep_to_their_law(large_shop):
+    deals = large_shop.good("crm_opportunities").with_columns(
+        pl.col("创建时间", "关闭时间").str.to_datetime("%Y-%m-%d %H:%M:%S", strict=False)
+    )
+    chance = companies.chance_of_stage()
+    assert chance[0] == pytest.approx(0.2793)
+    stages = ["初步接洽", "需求确认", "方案报价", "合同谈判"]
+    still = deals.filter(pl.col("状态") == "进行中")
+    stated = still.select(pl.col("阶段").replace_strict(dict(zip(stages, chance.round(2), strict=True)))).to_series()
+    assert still["赢率"].cast(pl.Float64).to_list() == stated.to_list() and still.height > 20
+    assert still["关闭时间"].is_null().all()
+    # those begun a year ago are closed all but surely, so their fate is the law's
+    old = deals.filter(pl.col("创建时间") < datetime(2025, 11, 1))
+    won = (old["状态"] == "赢单").mean()
+    assert won == pytest.approx(chance[0], abs=4 * np.sqrt(0.28 * 0.72 / old.height))
+    lost_at = old.filter(pl.col("状态").is_in(["输单", "无效"]))["阶段"].value_counts(normalize=True)
+    fates = np.cumprod([1, *companies.PASS_CHANCE[:-1]]) * (1 - companies.PASS_CHANCE)
+    for stage, share in zip(stages, fates / fates.sum(), strict=True):
+        assert lost_at.filter(pl.col("阶段") == stage)["proportion"].sum() == pytest.approx(share, abs=0.1), stage
+    days = (old["关闭时间"] - old["创建时间"]).dt.total_seconds() / 86_400
+    # 1, 2, 3 or 4 stages of 18 days
+    expected = companies.STAGE_DAYS * np.cumprod([1, *companies.PASS_CHANCE[:-1]]).sum()
+    assert days.mean() == pytest.approx(expected, rel=0.15)
 
 
 def test_one_layout_fits_each_file_and_knows_all_its_words(shop):

@@ -34,6 +34,7 @@ def build_night(folder, landed):
     build.build_contacts(con)
     build.build_core(con, _ignore)
     build.build_facts(con, AS_OF, "Asia/Shanghai", [], 1000, _ignore)
+    build.build_company_facts(con, _ignore)
     return con
 
 

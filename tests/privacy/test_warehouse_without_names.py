@@ -21,6 +21,7 @@ def landed_row(contract):
     row = {}
     for name, column in contract.columns.items():
         plain = column.values[0] if column.values else filled.get(column.type, "1")
+        plain = "true" if name.endswith("_allowed") else plain
         row[name] = canary(contract.entity, column) if column.personal else plain
     return row | {"deleted": "false"} if "deleted" in row else row
 

@@ -45,6 +45,15 @@ CONTACTABILITY = "create view marts.contactability as " + " union all ".join(
     for channel in CHANNELS
 )
 
+COMPANY_FACTS = """
+company_id varchar, as_of date, first_seen_on date, tenure_days integer, industry varchar, contact_count bigint,
+order_count bigint, recency_days integer, net_spend_amount decimal(18,2), net_spend_365d_amount decimal(18,2),
+open_opportunity_count bigint, open_opportunity_amount decimal(18,2), weighted_opportunity_amount decimal(18,2),
+overdue_opportunity_count bigint, next_expected_close_on date, won_opportunity_count bigint,
+won_opportunity_amount decimal(18,2), lost_opportunity_count bigint, win_share double,
+complaint_count_90d bigint, open_ticket_count bigint
+"""
+
 SCORES = {
     "rfm": "customer_id varchar, as_of date, recency_days integer, frequency bigint, monetary decimal(18,2),"
     " r_score integer, f_score integer, m_score integer, rfm_cell varchar, rfm_segment varchar,"
@@ -83,6 +92,8 @@ def make_warehouse(*facts, as_of=AS_OF, **scores):
         con.execute(f"create schema {schema}")
     con.execute(f"create table marts.customer_facts ({FACTS})")
     con.execute(CONTACTABILITY)
+    con.execute(f"create table marts.company_facts ({COMPANY_FACTS})")
+    con.execute("create table core.companies (company_id varchar, name varchar)")
     for table, columns in SCORES.items():
         con.execute(f"create table scores.{table} ({columns})")
     for table, columns in OPS.items():
@@ -101,6 +112,16 @@ def set_facts(con, *facts, as_of=AS_OF):
         con.execute(f"update scores.{table} set as_of = ?", [as_of])
     for row in facts:
         insert(con, "marts.customer_facts", make_facts(as_of, **row))
+
+
+def set_companies(con, *companies, as_of=AS_OF):
+    """Replace the companies of a warehouse; a dict of columns each, null where it says nothing."""
+    con.execute("delete from marts.company_facts")
+    con.execute("delete from core.companies")
+    for row in companies:
+        company = {"company_id": "k1", "as_of": as_of, "order_count": 0, "contact_count": 1} | row
+        insert(con, "core.companies", {"company_id": company["company_id"], "name": company.pop("name", None)})
+        insert(con, "marts.company_facts", company)
 
 
 def make_facts(as_of=AS_OF, **overrides):
@@ -263,6 +284,8 @@ def _on_disk(path):
         con.execute(f"create schema {schema}")
     con.execute(f"create table marts.customer_facts ({FACTS})")
     con.execute(CONTACTABILITY)
+    con.execute(f"create table marts.company_facts ({COMPANY_FACTS})")
+    con.execute("create table core.companies (company_id varchar, name varchar)")
     for schema, tables in (("scores", SCORES), ("ops", OPS)):
         for table, columns in tables.items():
             con.execute(f"create table {schema}.{table} ({columns})")

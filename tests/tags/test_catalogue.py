@@ -17,9 +17,10 @@ TAG = {
 }
 
 
-def write_tags(folder, *tags, name="own.yaml", category="purchase"):
+def write_tags(folder, *tags, name="own.yaml", category="purchase", level="customer"):
     folder.mkdir(exist_ok=True)
-    (folder / name).write_text(yaml.safe_dump({"category": category, "tags": list(tags)}, allow_unicode=True), "utf-8")
+    content = {"category": category, "level": level, "tags": list(tags)}
+    (folder / name).write_text(yaml.safe_dump(content, allow_unicode=True), "utf-8")
     return folder
 
 
@@ -67,6 +68,10 @@ def test_absent_own_folder_is_no_error(tmp_path):
         (make_tag(value_from="facts.city"), "with value_from a value has only"),
         (make_tag(rule_version=None), "rule_version: missing"),
         (make_tag(multi_valued="often"), "multi_valued"),
+        (
+            make_tag(values=[make_value(when="company.order_count > 3")]),
+            "names company, which the level customer does not",
+        ),
     ],
 )
 def test_faulty_tag_is_refused_by_name(tmp_path, tag, said):
@@ -76,9 +81,31 @@ def test_faulty_tag_is_refused_by_name(tmp_path, tag, said):
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("tag", "said"),
+    [
+        (make_tag(), "names facts, which the level company does not have; write company.x"),
+        (
+            make_tag(values=[make_value(when="1 = 1")]),
+            "names no column of the joined row; write it with a prefix: company.x",
+        ),
+        (
+            make_tag(kind="model", values=[make_value(when="company.order_count > 3")]),
+            "kind: model tags need a person's",
+        ),
+    ],
+)
+def test_a_tag_of_companies_reads_companies_alone(tmp_path, tag, said):
+    folder = write_tags(tmp_path / "own", tag, level="company")
+    with pytest.raises(CatalogueError, match=said):
+        load_catalogue(folder)
+
+
 def test_faulty_files_are_refused_by_name(tmp_path):
     with pytest.raises(CatalogueError, match="own.yaml, category: 'mood'"):
         load_catalogue(write_tags(tmp_path / "a", make_tag(), category="mood"))
+    with pytest.raises(CatalogueError, match="own.yaml, level: 'household'"):
+        load_catalogue(write_tags(tmp_path / "d", make_tag(), level="household"))
     folder = write_tags(tmp_path / "b", make_tag(), name="one.yaml")
     with pytest.raises(CatalogueError, match="two.yaml, tag keen, code: already in one.yaml"):
         load_catalogue(write_tags(folder, make_tag(), name="two.yaml"))

@@ -6,6 +6,7 @@ import duckdb
 
 from pipeline.ingest.contracts import load_contracts
 from pipeline.transform.build import set_night, start_of_day_utc
+from pipeline.transform.companies import resolve_companies
 from pipeline.transform.identity import collect_references, customers_then, resolve_customers
 from pipeline.transform.identity_rules import load_rules
 from pipeline.transform.staging import read_landed, stage_entities
@@ -37,14 +38,15 @@ def order(order_id, email=None, phone=None, key=None, source="shop", ordered_at=
     }
 
 
-def identify(con, paths, as_of, timezone):
-    """The steps of a night from landed files to tonight's customers. keyed() leaves the text as it is."""
+def identify(con, paths, as_of, timezone, company_rules=None):
+    """The steps of a night from landed files to who is who. keyed() leaves the text as it is. Counts of companies."""
     con.execute("create or replace temp macro keyed(v) as v")
     read_landed(con, paths)
     rules, moment = load_rules(), start_of_day_utc(as_of, timezone)
     collect_references(con, load_contracts(), rules, 20, moment)
     stage_entities(con)
     resolve_customers(con, rules, (), 20, moment, True, (as_of, "run"))
+    return resolve_companies(con, company_rules or rules["companies"])
 
 
 class Nights:

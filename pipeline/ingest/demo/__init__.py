@@ -1,13 +1,14 @@
 """The demo shop: exports of three systems for any number of people who buy by a known law, and the truth
 about them.
 
-Who writes what: the CRM (Chinese headers, Shanghai time) contacts, consents and interactions; the shop
+Who writes what: the CRM (Chinese headers, Shanghai time) contacts, companies, opportunities, consents and
+interactions; the shop
 (English, UTC) accounts, articles, memberships, orders, order lines and refunds; the help desk and its
 survey and mailing tools (English, UTC) tickets, feedback, campaigns and their events. One person stands in
 several of them under different ids, sharing an e-mail or phone that each writes in its own way; some stand
 in the CRM twice, or have two accounts; some only buy as guests; some CRM contacts never buy. 3 % have the
 telephone of the person before them (a family), and some who give none type 13800000000.
-ANONYMOUS_SHARE of the sales name nobody.
+ANONYMOUS_SHARE of the sales name nobody. Some people work for companies; companies.py has their law.
 
 The plain law (law.Law): BG/NBD in whole days for when people buy and stop, Gamma-Gamma for what an order
 comes to, Dirichlet tastes over the categories. Attempts given up and cancelled come on the day of a real
@@ -24,7 +25,8 @@ Planted signals (signals=True; law.Signals holds their sizes), all absent with s
   plain shop too).
 
 Faulty lines are extra lines; files.py has the kinds. truth_dir gets customers.parquet, purchases.parquet
-(the purchases of the law), source_ids.parquet, law.json, summary.json (what write_demo returns),
+(the purchases of the law), source_ids.parquet, companies.parquet (which CRM records are one company),
+employment.parquet (who works where, and how it can be known), law.json, summary.json (what write_demo returns),
 faults.json (file: kind: lines) and fault_lines.json (their line numbers, the header being line 1). No night
 reads it.
 
@@ -38,7 +40,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.ingest.demo import contacts, service, shop, words
+from pipeline.ingest.demo import companies, contacts, service, shop, words
 from pipeline.ingest.demo.files import Export, by_year
 from pipeline.ingest.demo.law import PLAIN, Law, Signals, draw_customers, simulate_purchases
 from pipeline.ingest.demo.layouts import LAYOUTS
@@ -72,15 +74,17 @@ def write_demo(
     articles.write_csv(inbox / "shop_products.csv", float_precision=2)
     plan.drop("day").write_csv(inbox / "marketing_campaigns.csv")
     exports = {layout.stem: Export(layout, inbox) for layout in LAYOUTS}
-    truth = {name: TruthTable(truth_dir / f"{name}.parquet") for name in ("customers", "purchases", "source_ids")}
+    told = ("customers", "purchases", "source_ids", "companies", "employment")
+    truth = {name: TruthTable(truth_dir / f"{name}.parquet") for name in told}
     anonymous = 0
     try:
         for block, start in enumerate(range(0, customers, BLOCK)):
             rng = np.random.default_rng([seed, block])
+            # companies and faults have chances of their own, so that a new kind of either does not move the shop
+            company_rng = np.random.default_rng([seed, block, 2])
             made = _draw_block(
-                rng, start, min(BLOCK, customers - start), law, planted, first_day, articles, plan, exports
+                rng, company_rng, start, min(BLOCK, customers - start), law, planted, first_day, articles, plan, exports
             )
-            # faults have chances of their own, so that a new kind of fault does not move the shop
             fault_rng = np.random.default_rng([seed, block, 1])
             for stem, (frame, year) in made["frames"].items():
                 parts = {f"{stem}{tail}": frame} if year is None else by_year(stem, frame, year)
@@ -123,14 +127,15 @@ def write_demo(
     return written
 
 
-def _draw_block(rng, start, count, law, planted, first_day, articles, plan, exports):
+def _draw_block(rng, company_rng, start, count, law, planted, first_day, articles, plan, exports):
     """One block of people: {"frames": {stem: (frame, year of each row or None)}, "truth": {...},
     "anonymous": count}."""
     epoch_day = (first_day - date(1970, 1, 1)).days
     end = law.history_days * DAY
     last_year = (first_day + timedelta(days=law.history_days - 1)).year
 
-    people = draw_people(rng, start, count)
+    employers, people = companies.draw_companies(company_rng, draw_people(rng, start, count), end)
+    deals = companies.draw_deals(company_rng, employers, people, end)
     buyers = np.flatnonzero(people.flags["in_shop"])
     traits = draw_customers(rng, buyers.size, law, planted, len(words.CATEGORIES))
     purchases, drop_out_day = simulate_purchases(rng, traits, law, planted, first_day)
@@ -172,7 +177,12 @@ def _draw_block(rng, start, count, law, planted, first_day, articles, plan, expo
     year = (np.datetime64(first_day, "D") + orders.day).astype("datetime64[Y]").astype(int) + 1970
     frames = {
         "crm_contacts": (
-            contacts.contact_frame(rng, people, registered, spend, epoch_day, end, last_year),
+            contacts.contact_frame(rng, people, registered, spend, employers.stated_ids(), epoch_day, end, last_year),
+            None,
+        ),
+        "crm_companies": (companies.company_frame(company_rng, employers, epoch_day, end), None),
+        "crm_opportunities": (
+            companies.deal_frame(company_rng, deals, employers, people, epoch_day, exports["crm_opportunities"].rows),
             None,
         ),
         "crm_consents": (consents, None),
@@ -216,6 +226,8 @@ def _draw_block(rng, start, count, law, planted, first_day, articles, plan, expo
             "customers": customer_truth(people, buyers, traits, drop_out_day, by_buyer, purchases, law, first_day),
             "purchases": purchase_truth(people, orders, bought, first_day),
             "source_ids": source_ids(people),
+            "companies": companies.company_truth(employers),
+            "employment": companies.employment_truth(employers, people),
         },
         "anonymous": int((orders.person < 0).sum()),
     }

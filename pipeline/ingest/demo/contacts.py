@@ -43,8 +43,10 @@ def birth_dates(people: People, last_year: int) -> pl.Series:
     return pl.Series("born", born.astype(np.int64)).cast(pl.Int32).cast(pl.Date)
 
 
-def contact_frame(rng, people: People, registered, spend, epoch_day: int, end: int, last_year: int) -> pl.DataFrame:
-    """One row per CRM contact; some people stand there twice. spend: CNY cents per person."""
+def contact_frame(
+    rng, people: People, registered, spend, company_ids: pl.Series, epoch_day: int, end: int, last_year: int
+) -> pl.DataFrame:
+    """One row per CRM contact; some people stand there twice. spend: CNY cents per person; company_ids: null for none."""
     flags = people.flags
     position = np.concatenate([np.flatnonzero(flags["in_crm"]), np.flatnonzero(flags["second_contact"])])
     is_second = np.zeros(position.size, bool)
@@ -77,6 +79,7 @@ def contact_frame(rng, people: People, registered, spend, epoch_day: int, end: i
             "生日": blank(born, rng.random(count) < 0.25),
             "手机": or_placeholder(blank(phone, ~(flags["crm_phone"][position] | is_second)), people.number[position]),
             "邮箱": blank(email, ~flags["crm_email"][position] | is_second),
+            "企业编号": blank(company_ids.gather(position), is_second),
             "省": gather([row[0] for row in words.PLACES], place),
             "市": gather([row[1] for row in words.PLACES], place),
             "区": gather([row[2] for row in words.PLACES], place),

@@ -18,6 +18,18 @@ LAYOUTS = [
         has_bom=True,
     ),
     Layout(
+        "crm_companies",
+        "企业编号",
+        {"bad_date": "创建时间", "missing_id": "企业编号", "exact_duplicate": "企业编号"},
+        has_bom=True,
+    ),
+    Layout(
+        "crm_opportunities",
+        "商机编号",
+        {"bad_number": "金额", "unknown_word": "状态", "bad_date": "创建时间", "ragged_line": "商机编号"},
+        has_bom=True,
+    ),
+    Layout(
         "crm_consents",
         "同意编号",
         {"unknown_word": "状态", "bad_date": "取得时间", "exact_duplicate": "同意编号"},

@@ -63,6 +63,33 @@ ORIGINS = ["官网", "门店", "转介绍", "广告", "抖音", "微信", "展�
 ORIGINS_SHOP = ["website", "store", "referral", "ads", "douyin", "wechat", "event"]
 OWNERS = ["员工01", "员工02", "员工03", "员工04", "员工05", "员工06", "员工07", "员工08"]
 
+# the word in a company's name, pinyin; industry, the word for it there; sizes
+COMPANY_WORDS = [
+    ("蓝海", "lanhai"),
+    ("星桥", "xingqiao"),
+    ("远山", "yuanshan"),
+    ("青禾", "qinghe"),
+    ("云帆", "yunfan"),
+    ("金石", "jinshi"),
+    ("东篱", "dongli"),
+    ("白鹭", "bailu"),
+    ("北辰", "beichen"),
+    ("明德", "mingde"),
+    ("长风", "changfeng"),
+    ("万象", "wanxiang"),
+]
+INDUSTRIES = [
+    ("信息技术", "科技"),
+    ("制造业", "制造"),
+    ("零售业", "商贸"),
+    ("教育", "教育"),
+    ("医疗", "医疗"),
+    ("建筑业", "建设"),
+    ("金融", "投资"),
+    ("物流", "物流"),
+]
+COMPANY_SIZES = ["50人以下", "50-200人", "200-1000人", "1000人以上"]
+
 # category, the article in Chinese and English, three brands
 CATEGORIES = [
     ("Beauty", "护肤精华", "Serum", ("Lumea", "花间", "Veridia")),

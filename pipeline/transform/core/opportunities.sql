@@ -1,8 +1,10 @@
--- One row per sales opportunity, as last known. Key: (source, opportunity_id).
+-- One row per version of a sales opportunity. Key: (source, opportunity_id, valid_to).
+-- company_id: the company that it states, else its person's company when it was created.
 select
     opportunities.source,
     opportunities.opportunity_id,
     customer_map.customer_id,
+    coalesce(company_map.company_id, contacts.company_id) as company_id,
     opportunities.stage,
     opportunities.status,
     opportunities.amount,
@@ -13,10 +15,22 @@ select
     opportunities.closed_at,
     opportunities.owner,
     opportunities.lead_source,
+    opportunities.known_at,
+    opportunities.valid_from,
+    opportunities.valid_to,
     opportunities.file_id
 
-from stg_opportunities as opportunities
+from stg_opportunities_versions as opportunities
 
 left join customer_map
     on opportunities.source = customer_map.source
     and opportunities.customer_key = customer_map.customer_key
+
+left join company_map
+    on opportunities.source = company_map.source
+    and opportunities.source_company_id = company_map.source_company_id
+
+left join core.company_contacts as contacts
+    on customer_map.customer_id = contacts.customer_id
+    and (contacts.valid_from is null or opportunities.created_at >= contacts.valid_from)
+    and (contacts.valid_to is null or opportunities.created_at < contacts.valid_to)

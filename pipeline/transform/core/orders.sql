@@ -1,5 +1,6 @@
 -- One row per version of an order. Key: (source, order_id, valid_to).
 -- customer_id is null for an anonymous order: it counts in revenue, not in customer facts.
+-- company_id: the company that it states, else its person's company when it was placed.
 with orders as (
 
     select * from stg_orders_versions
@@ -12,6 +13,7 @@ final as (
         orders.source,
         orders.order_id,
         customer_map.customer_id,
+        coalesce(company_map.company_id, contacts.company_id) as company_id,
         orders.ordered_at,
         timezone(night.business_timezone, timezone('UTC', orders.ordered_at))::date as ordered_on,
         hour(timezone(night.business_timezone, timezone('UTC', orders.ordered_at))) as ordered_hour,
@@ -46,6 +48,15 @@ final as (
     left join customer_map
         on orders.source = customer_map.source
         and orders.customer_key = customer_map.customer_key
+
+    left join company_map
+        on orders.source = company_map.source
+        and orders.source_company_id = company_map.source_company_id
+
+    left join core.company_contacts as contacts
+        on customer_map.customer_id = contacts.customer_id
+        and (contacts.valid_from is null or orders.ordered_at >= contacts.valid_from)
+        and (contacts.valid_to is null or orders.ordered_at < contacts.valid_to)
 
 )
 

@@ -3,6 +3,7 @@ select
     tickets.source,
     tickets.ticket_id,
     customer_map.customer_id,
+    coalesce(company_map.company_id, contacts.company_id) as company_id,
     tickets.channel,
     tickets.kind,
     tickets.priority,
@@ -22,3 +23,12 @@ from stg_tickets_versions as tickets
 left join customer_map
     on tickets.source = customer_map.source
     and tickets.customer_key = customer_map.customer_key
+
+left join company_map
+    on tickets.source = company_map.source
+    and tickets.source_company_id = company_map.source_company_id
+
+left join core.company_contacts as contacts
+    on customer_map.customer_id = contacts.customer_id
+    and (contacts.valid_from is null or tickets.opened_at >= contacts.valid_from)
+    and (contacts.valid_to is null or tickets.opened_at < contacts.valid_to)

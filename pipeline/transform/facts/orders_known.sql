@@ -1,8 +1,8 @@
--- One row per order of a known customer, as it was known at the cut-off. Key: (source, order_id, as_of).
+-- One row per order of who is in scope, as it was known at the cut-off. Key: (source, order_id, as_of).
 -- is_counted: an order counts unless it is pending, cancelled or wholly refunded, as far as was known before as_of.
 with order_versions as (
 
-    select * from orders_then
+    select * from orders_in_scope
 
 ),
 
@@ -43,6 +43,7 @@ orders_as_known as (
         order_versions.source,
         order_versions.order_id,
         order_versions.customer_id,
+        order_versions.company_id,
         cut_offs.as_of,
         order_versions.ordered_at,
         order_versions.ordered_on,
@@ -65,9 +66,6 @@ orders_as_known as (
         ) as refund_amount
 
     from order_versions
-
-    semi join cohort
-        on order_versions.customer_id = cohort.customer_id
 
     -- the version that held then: a first version extends backwards, a later one begins when it became known
     inner join cut_offs

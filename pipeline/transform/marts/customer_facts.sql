@@ -85,6 +85,25 @@ final as (
         service.avg_first_reply_hours,
         service.avg_csat,
 
+        case when delivered.opportunities then coalesce(opportunities.open_opportunity_count, 0) end
+            as open_opportunity_count,
+        case when delivered.opportunities then coalesce(opportunities.open_opportunity_amount, 0) end
+            as open_opportunity_amount,
+        case when delivered.opportunities then coalesce(opportunities.weighted_opportunity_amount, 0) end
+            as weighted_opportunity_amount,
+        case when delivered.opportunities then coalesce(opportunities.overdue_opportunity_count, 0) end
+            as overdue_opportunity_count,
+        case when delivered.opportunities then coalesce(opportunities.won_opportunity_count, 0) end
+            as won_opportunity_count,
+        case when delivered.opportunities then coalesce(opportunities.won_opportunity_amount, 0) end
+            as won_opportunity_amount,
+        case when delivered.opportunities then coalesce(opportunities.lost_opportunity_count, 0) end
+            as lost_opportunity_count,
+        opportunities.next_expected_close_on,
+        opportunities.win_share,
+        opportunities.last_won_at,
+        contacts.company_id,
+
         case when delivered.interactions then coalesce(interactions.interaction_count, 0) end as interaction_count,
         case when delivered.interactions then coalesce(interactions.interaction_count_90d, 0) end
             as interaction_count_90d,
@@ -195,6 +214,14 @@ final as (
     left join subscription_facts as subscriptions
         on customers.customer_id = subscriptions.customer_id
         and customers.as_of = subscriptions.as_of
+
+    left join opportunity_facts as opportunities
+        on customers.customer_id = opportunities.customer_id
+        and customers.as_of = opportunities.as_of
+
+    left join contact_facts as contacts
+        on customers.customer_id = contacts.customer_id
+        and customers.as_of = contacts.as_of
 
     left join consent_facts as consents
         on customers.customer_id = consents.customer_id
