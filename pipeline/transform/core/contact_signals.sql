@@ -41,17 +41,27 @@ with signals as (
 
 ),
 
-words_used as (
+pairs as (
 
     select distinct
+        kind,
+        outcome
+
+    from core.interactions
+
+),
+
+words_used as (
+
+    select
         kind,
         outcome,
         trim(regexp_replace(lower(kind), '[^a-z0-9]+', '_', 'g'), '_') as kind_word,
         trim(regexp_replace(lower(outcome), '[^a-z0-9]+', '_', 'g'), '_') as outcome_word
 
-    from core.interactions
+    from pairs
 
-)
+),
 
 select
     words_used.kind,
