@@ -1,7 +1,7 @@
 -- One row per kind and outcome of interactions that refuse or bar contact. Key: (kind, outcome, effect, channel).
--- And those that show that a channel works (reached). The words stand here and nowhere else, in small letters, with _ for
--- all that is no letter or digit. channel: what the word speaks of; null for the interaction's own. A bounce that is not
--- called soft is taken to be a hard one.
+-- And those that show that a channel works (reached). The words stand here and nowhere else, in small letters, with _
+-- for all that is no letter or digit. channel: what the word speaks of; null for the interaction's own. A bounce that
+-- is not called soft is taken to be a hard one.
 with signals as (
 
     select
@@ -61,7 +61,7 @@ words_used as (
 
     from pairs
 
-),
+)
 
 select
     words_used.kind,
