@@ -6,7 +6,8 @@ Who writes what: the CRM (Chinese headers, Shanghai time) contacts, consents and
 survey and mailing tools (English, UTC) tickets, feedback, campaigns and their events. One person stands in
 several of them under different ids, sharing an e-mail or phone that each writes in its own way; some stand
 in the CRM twice, or have two accounts; some only buy as guests; some CRM contacts never buy.
-ANONYMOUS_SHARE of the sales name nobody.
+ANONYMOUS_SHARE of the sales name nobody. Opt-outs stand wherever real ones do: in the consents, as flags of contacts
+and accounts, as mails that bounced or were unsubscribed from, as calls that ended with "never again".
 
 The plain law (law.Law): BG/NBD in whole days for when people buy and stop, Gamma-Gamma for what an order
 comes to, Dirichlet tastes over the categories. Attempts given up and cancelled come on the day of a real
@@ -76,10 +77,11 @@ def write_demo(
     try:
         for block, start in enumerate(range(0, customers, BLOCK)):
             rng = np.random.default_rng([seed, block])
+            # faults and opt-outs have chances of their own, so that a new kind of them does not move the shop
+            opt_rng = np.random.default_rng([seed, block, 2])
             made = _draw_block(
-                rng, start, min(BLOCK, customers - start), law, planted, first_day, articles, plan, exports
+                rng, opt_rng, start, min(BLOCK, customers - start), law, planted, first_day, articles, plan, exports
             )
-            # faults have chances of their own, so that a new kind of fault does not move the shop
             fault_rng = np.random.default_rng([seed, block, 1])
             for stem, (frame, year) in made["frames"].items():
                 parts = {f"{stem}{tail}": frame} if year is None else by_year(stem, frame, year)
@@ -122,7 +124,7 @@ def write_demo(
     return written
 
 
-def _draw_block(rng, start, count, law, planted, first_day, articles, plan, exports):
+def _draw_block(rng, opt_rng, start, count, law, planted, first_day, articles, plan, exports):
     """One block of people: {"frames": {stem: (frame, year of each row or None)}, "truth": {...},
     "anonymous": count}."""
     epoch_day = (first_day - date(1970, 1, 1)).days
@@ -171,18 +173,18 @@ def _draw_block(rng, start, count, law, planted, first_day, articles, plan, expo
     year = (np.datetime64(first_day, "D") + orders.day).astype("datetime64[Y]").astype(int) + 1970
     frames = {
         "crm_contacts": (
-            contacts.contact_frame(rng, people, registered, spend, epoch_day, end, last_year),
+            contacts.contact_frame(rng, opt_rng, people, registered, spend, epoch_day, end, last_year),
             None,
         ),
         "crm_consents": (consents, None),
         "crm_interactions": (
             service.interaction_frame(
-                rng, people, registered["crm"], gone_from, epoch_day, end, exports["crm_interactions"].rows
+                rng, opt_rng, people, registered["crm"], gone_from, epoch_day, end, exports["crm_interactions"].rows
             ),
             None,
         ),
         "shop_customers": (
-            contacts.account_frame(rng, people, registered, spend, epoch_day, end, last_year),
+            contacts.account_frame(rng, opt_rng, people, registered, spend, epoch_day, end, last_year),
             None,
         ),
         "shop_orders": (order_frame, year),
@@ -197,6 +199,7 @@ def _draw_block(rng, start, count, law, planted, first_day, articles, plan, expo
         "marketing_events": (
             service.event_frame(
                 rng,
+                opt_rng,
                 people,
                 plan,
                 may_write,

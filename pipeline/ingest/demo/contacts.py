@@ -42,8 +42,10 @@ def birth_dates(people: People, last_year: int) -> pl.Series:
     return pl.Series("born", born.astype(np.int64)).cast(pl.Int32).cast(pl.Date)
 
 
-def contact_frame(rng, people: People, registered, spend, epoch_day: int, end: int, last_year: int) -> pl.DataFrame:
-    """One row per CRM contact; some people stand there twice. spend: CNY cents per person."""
+def contact_frame(
+    rng, opt_rng, people: People, registered, spend, epoch_day: int, end: int, last_year: int
+) -> pl.DataFrame:
+    """One row per CRM contact; some people stand there twice, some want no text messages. spend: CNY cents per person."""
     flags = people.flags
     position = np.concatenate([np.flatnonzero(flags["in_crm"]), np.flatnonzero(flags["second_contact"])])
     is_second = np.zeros(position.size, bool)
@@ -88,6 +90,7 @@ def contact_frame(rng, people: People, registered, spend, epoch_day: int, end: i
             "积分": spend[position] // 1_000,
             "客户来源": gather(words.ORIGINS, people.traits["origin"][position]),
             "负责人": some(words.OWNERS, 0.8),
+            "短信退订": gather(["0", "1"], (opt_rng.random(count) < 0.04).astype(int)),
             "推荐人编号": blank(people.crm_id(referrer, np.zeros(count, bool)), ~is_referred),
             "创建时间": stamps(created, epoch_day),
             "最后修改时间": stamps(modified, epoch_day),
@@ -95,8 +98,10 @@ def contact_frame(rng, people: People, registered, spend, epoch_day: int, end: i
     )
 
 
-def account_frame(rng, people: People, registered, spend, epoch_day: int, end: int, last_year: int) -> pl.DataFrame:
-    """One row per shop account; some people have two."""
+def account_frame(
+    rng, opt_rng, people: People, registered, spend, epoch_day: int, end: int, last_year: int
+) -> pl.DataFrame:
+    """One row per shop account; some people have two. Most never said whether they want the newsletter."""
     flags = people.flags
     position = np.concatenate([np.flatnonzero(flags["has_account"]), np.flatnonzero(flags["second_account"])])
     is_second = np.zeros(position.size, bool)
@@ -123,6 +128,7 @@ def account_frame(rng, people: People, registered, spend, epoch_day: int, end: i
             "city": gather([row[1] for row in words.PLACES], place),
             "member_level": gather(words.TIERS_SHOP, np.searchsorted(TIER_SPEND, spend[position] / 100)),
             "points": spend[position] // 1_000,
+            "newsletter": gather(["", "yes", "no"], pick(opt_rng, range(3), count, [69, 25, 6])),
             "utm_source": gather(words.ORIGINS_SHOP, people.traits["origin"][position]),
             "registered_at": stamps(created, epoch_day, ahead=SHANGHAI_AHEAD),
             "updated_at": stamps(modified, epoch_day, ahead=SHANGHAI_AHEAD),
