@@ -78,6 +78,7 @@ def test_a_night_publishes_every_table_that_outsiders_rely_on(published):
         "marts.company_facts",
         "tags.company_tags",
         "tags.company_tag_history",
+        "marts.contactability",
         "scores.rfm",
         "scores.segments",
         "scores.clv",
@@ -233,6 +234,7 @@ def test_what_happens_after_as_of_changes_nothing_before_it(tmp_path, shop, publ
     after, before = contents(warehouse), contents(read_settings(published).warehouse)
     for table in (
         "marts.customer_facts",
+        "marts.contactability",
         "scores.rfm",
         "scores.clv",
         "scores.churn",
@@ -352,7 +354,17 @@ def test_audiences_leave_out_whoever_did_not_say_yes(tmp_path, shop, published):
     assert written
     with duckdb.connect(str(read_settings(data_dir).warehouse), read_only=True) as con:
         refused = con.execute("select customer_id from marts.customer_facts where not is_marketing_allowed").fetchall()
+        forbidden = con.execute(
+            "select customer_id from marts.contactability where purpose = 'marketing'"
+            " group by customer_id having not bool_or(is_allowed)"
+        ).fetchall()
+        profiled = con.execute(
+            "select count(*) from marts.customer_facts semi join scores.rfm using (customer_id) where not is_profiling_allowed"
+        ).fetchone()
+    assert profiled == (0,)
     refused = {customer_id for (customer_id,) in refused}
+    assert refused <= {customer_id for (customer_id,) in forbidden}
+    refused |= {customer_id for (customer_id,) in forbidden}
     listed = [line.split(",")[0] for path in written for line in path.read_text(encoding="utf-8-sig").splitlines()[1:]]
     assert len(listed) > 100
     assert len(refused) > 100

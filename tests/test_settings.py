@@ -1,8 +1,13 @@
 """Settings: what is written, what the environment says, and what cannot be."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
-from pipeline.settings import Settings, SettingsError, read_settings
+from pipeline.settings import Settings, SettingsError, contact_limits, read_settings
+from pipeline.settings import __file__ as settings_file
+from pipeline.transform.contactability import SILENCE
 
 
 def settings_of(tmp_path, text, environment=None):
@@ -18,6 +23,22 @@ def test_a_file_and_the_environment_which_wins(tmp_path):
     text = '\ufefflanguage = "en"\nseed = 7\n'
     settings = settings_of(tmp_path, text, {"CUSTOMER_PIPELINE_SEED": "8", "SEED": "9"})
     assert (settings.language, settings.seed) == ("en", 8)
+
+
+def test_rules_of_contact(tmp_path):
+    text = '[consent_when_silent]\nprofiling = false\n[contact_limits]\nany = "8 per 30d"\nsms = "1 per 7d"\n'
+    settings = settings_of(tmp_path, text)
+    assert settings.consent_when_silent == {"profiling": False}
+    assert contact_limits(settings) == [("any", 8, 30), ("sms", 1, 7)]
+    assert contact_limits(read_settings(tmp_path / "none", {})) == []
+
+
+def test_the_example_holds_the_defaults(tmp_path):
+    example = Path(settings_file).parents[1] / "data" / "settings.example.toml"
+    (tmp_path / "settings.toml").write_text(example.read_text(encoding="utf-8"), encoding="utf-8")
+    found = read_settings(tmp_path, {})
+    assert found.consent_when_silent == SILENCE
+    assert replace(found, consent_when_silent={}) == Settings(data_dir=tmp_path.resolve())
 
 
 def test_folders_stand_in_the_data_folder_and_the_key_beside_it(tmp_path):
@@ -47,6 +68,21 @@ def test_folders_stand_in_the_data_folder_and_the_key_beside_it(tmp_path):
         ("seed = -1", {}, '"seed" is -1; it must be 0 or more'),
         ("daily_snapshots = 0", {}, '"daily_snapshots" is 0; it must be 1 or more'),
         ('memory_limit = "4 gigs"', {}, 'memory_limit "4 gigs"; write a size such as "4GiB"'),
+        (
+            "[consent_when_silent]\nprofiling = 0",
+            {},
+            "consent_when_silent: profiling = 0; write true or false for one of",
+        ),
+        ("[consent_when_silent]\nmailing = true", {}, "consent_when_silent: mailing = True; write true or false"),
+        ("consent_when_silent = true", {}, '"consent_when_silent" must be dict, not bool (True)'),
+        ('[contact_limits]\nemail = "four a month"', {}, "contact_limits: email = 'four a month'; write such as"),
+        ('[contact_limits]\nemail = "0 per 30d"', {}, "contact_limits: email = '0 per 30d'; write such as"),
+        (
+            "[contact_limits]\nemail = 4",
+            {},
+            'contact_limits: email = 4; write such as "4 per 30d" for one of email, sms',
+        ),
+        ('[contact_limits]\npigeon = "4 per 30d"', {}, "contact_limits: pigeon = '4 per 30d'; write such as"),
         ("", {"CUSTOMER_PIPELINE_SEED": "many"}, 'environment CUSTOMER_PIPELINE_SEED="many": must be int'),
         ("", {"CUSTOMER_PIPELINE_LANGAUGE": "en"}, "environment: unknown setting CUSTOMER_PIPELINE_LANGAUGE"),
     ],

@@ -5,7 +5,6 @@ import difflib
 import re
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
 from pathlib import Path
 
 import yaml
@@ -83,7 +82,6 @@ def load_rules(user_folder: Path | None = None) -> dict:
     return rules
 
 
-@cache
 def _read(path):
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))

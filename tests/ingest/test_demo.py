@@ -311,6 +311,22 @@ def test_one_layout_fits_each_file_and_knows_all_its_words(shop):
     assert set(matched) == set(layouts)
 
 
+def test_opt_outs_stand_in_every_system_and_end_the_mails(shop):
+    events = shop.good("marketing_events").sort("occurred_at", "event_id")
+    assert set(events["event"]) == {"sent", "opened", "clicked", "bounced", "unsubscribed", "spam_complaint"}
+    ending = events.filter(pl.col("event").is_in(["bounced", "unsubscribed", "spam_complaint"]))
+    assert ending["recipient"].is_unique().all() and ending.height > 20
+    after = events.filter(pl.col("event") == "sent").join(ending, on="recipient", suffix="_of_end")
+    assert after.filter(pl.col("occurred_at") > pl.col("occurred_at_of_end")).is_empty()
+    bounced = ending.filter(pl.col("event") == "bounced")["recipient"]
+    read = events.filter(pl.col("recipient").is_in(bounced.implode()))
+    assert sorted(read["event"]) == ["bounced"] * bounced.len() + ["sent"] * bounced.len()
+    never = shop.good("crm_interactions").filter(pl.col("结果") == "勿再致电")
+    assert never.height > 5 and set(never["互动类型"]) == {"电话"}
+    assert 0 < shop.good("crm_contacts").filter(pl.col("短信退订") == "1").height < 150
+    assert set(shop.good("shop_customers")["newsletter"]) == {"", "yes", "no"}
+
+
 def test_plain_purchases_keep_to_the_law(plain_shop):
     people = plain_shop.truth("customers").drop_nulls("purchase_rate_per_week")
     purchases = plain_shop.truth("purchases").join(people, on="person_id")

@@ -212,6 +212,10 @@ def test_words_of_a_value_map_and_unknown_words(con):
     assert read(con, "category", "保密", **values) == (None, ["unknown_value"])
     assert read(con, "category", "保密", field=field) == ("保密", [])
     assert read(con, "boolean", "在", field=Field(column="cell", values={"在": "true"})) == (True, [])
+    # an opt-out that was not ticked is no consent: it says nothing
+    opt_out = Field(column="cell", values={"1": "false", "0": ""})
+    assert read(con, "boolean", "1", field=opt_out) == (False, [])
+    assert read(con, "boolean", "0", field=opt_out) == (None, [])
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,17 @@ def test_customers_without_orders_are_left_out_and_do_not_count(make_facts):
     assert fit_rfm(facts)["customer_count"] == 2
 
 
+def test_who_refused_profiling_is_neither_scored_nor_counted(make_facts):
+    money = [10.0, 20.0, 30.0, 40.0, 50.0, 999.0]
+    allowed = [True, True, True, True, None, False]
+    facts = make_facts(net_spend_amount=money, is_profiling_allowed=allowed)
+    scores, run, _ = run_rfm(facts, None)
+    assert dict(scores.select("customer_id", "m_score").iter_rows()) == {f"c00000{n}": n + 1 for n in range(5)}
+    assert json.loads(run["params"])["customer_count"] == 5
+    # cut-points of an earlier run do not bring them back
+    assert len(run_rfm(facts, None, json.loads(run["params"]))[0]) == 5
+
+
 def test_saved_cut_points_hold_scores_still(make_facts):
     first = make_facts(net_spend_amount=[10.0, 20.0, 30.0, 40.0, 50.0])
     _, run, _ = run_rfm(first, None)

@@ -146,12 +146,53 @@ def test_audiences_leave_out_whoever_did_not_agree(con, tmp_path):
         write_audience_file(tmp_path / "own", make_audience(where="facts.order_count >= 0", reasons=["lifecycle"]))
     )
     (counts,) = write_audiences(con, own, tmp_path / "out", language="zh").to_dicts()
-    assert (counts["matched"], counts["excluded_by_consent"], counts["written"]) == (3, 1, 2)
+    assert counted(counts) == (3, 1, 0, 0, 2)
     rows = read_csv(tmp_path / "out" / counts["file"])
     assert rows == [
         {"客户编号": "c2", "入选原因": "活跃客户 (4 orders, last 10 d ago)"},
         {"客户编号": "c3", "入选原因": "潜在客户 (known for 40 d, 0 orders)"},
     ]
+
+
+def counted(counts):
+    excluded = ("excluded_by_consent", "excluded_unreachable", "excluded_by_limit")
+    return tuple(counts[name] for name in ("matched", *excluded, "written"))
+
+
+@pytest.mark.parametrize(
+    ("channel", "expected", "written"),
+    [
+        ("email", (6, 2, 2, 1, 1), ["allowed"]),
+        # on some channel: whom one channel forbids, another may allow
+        ("any", (6, 1, 2, 1, 2), ["allowed", "by_sms"]),
+    ],
+)
+def test_audiences_leave_out_whoever_cannot_or_may_not_be_contacted(tmp_path, channel, expected, written):
+    reasons = {
+        "allowed": ("granted", "refused"),
+        "by_sms": ("refused", "granted"),
+        "silent": ("silence", "silence"),
+        "nowhere": ("no_address", "refused"),
+        "bounced": ("bounced", "silence"),
+        "often": ("contact_limit", "bounced"),
+    }
+    con = make_tagged(*({"customer_id": name} for name in reasons))
+    con.execute("drop view marts.contactability")
+    con.execute(
+        "create table marts.contactability"
+        " (customer_id varchar, channel varchar, purpose varchar, is_allowed boolean, reason varchar)"
+    )
+    for name, (email, sms) in reasons.items():
+        for of_channel, reason in (("email", email), ("sms", sms)):
+            row = [name, of_channel, reason == "granted", reason]
+            con.execute("insert into marts.contactability values (?, ?, 'marketing', ?, ?)", row)
+            # that someone may be served says nothing of marketing
+            con.execute("insert into marts.contactability values (?, ?, 'service', true, 'silence')", row[:2])
+    audience = make_audience(where="facts.order_count >= 0", channel=channel)
+    own = load_audiences(write_audience_file(tmp_path / "own", audience))
+    (counts,) = write_audiences(con, own, tmp_path / "out", language="en").to_dicts()
+    assert counted(counts) == expected
+    assert [row["Customer id"] for row in read_csv(tmp_path / "out" / counts["file"])] == written
 
 
 def test_shipped_audiences_are_written_by_name(con, tmp_path):

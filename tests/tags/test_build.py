@@ -133,6 +133,30 @@ def test_model_tags_need_leave_to_profile(shipped):
     assert read_values(con, "lifecycle", "refused") == ["active"]
 
 
+def test_no_tag_of_a_model_or_from_a_score_reaches_who_refused_profiling(shipped, tmp_path):
+    rfm = {"rfm_cell": "555", "rfm_segment": "Champions", "rfm_segment_zh": "冠军客户", "r_score": 5}
+    scores = {
+        "rfm": rfm | {"value_class": "Key Value", "value_class_zh": "重要价值客户"},
+        "segments": {"segment_id": 1, "segment_name": "Big", "segment_name_zh": "大", "distance": 1.0},
+        "clv": {"p_alive": 0.9, "expected_orders_90d": 2.0, "clv_365d_amount": 900.0, "clv_365d_low": 1.0},
+        "churn": {"churn_probability": 0.9, "churn_band": "high"},
+    }
+    # even where a score stood there in spite of all
+    both = {table: [row | {"customer_id": name} for name in ("c1", "refused")] for table, row in scores.items()}
+    con = make_warehouse({}, {"customer_id": "refused", "is_profiling_allowed": False}, **both)
+    own = make_tag(code="own", kind="rule", values=[make_value(when="coalesce(rfm.r_score, 0) >= 0")])
+    catalogue = load_catalogue(CATALOGUE_FOLDER, write_tags(tmp_path / "own", own))
+    build_tags(con, catalogue, AS_OF)
+    held = {}
+    for name, tag in con.execute("select customer_id, tag from tags.customer_tags").fetchall():
+        held.setdefault(name, set()).add(tag)
+    models = {tag.code for tag in catalogue.tags if tag.kind == "model"}
+    assert {"own", "rfm_segment", "value_class", "behaviour_segment", "churn_risk", "clv_band"} <= held["c1"]
+    assert held["refused"] and not held["refused"] & (models | {"own"})
+    # what is a plain fact stays
+    assert held["refused"] == {tag for tag in held["c1"] if tag != "own" and tag not in models}
+
+
 def test_known_customer_is_tagged_as_marketers_say(shipped):
     con = make_warehouse(
         {

@@ -8,7 +8,9 @@ survey and mailing tools (English, UTC) tickets, feedback, campaigns and their e
 several of them under different ids, sharing an e-mail or phone that each writes in its own way; some stand
 in the CRM twice, or have two accounts; some only buy as guests; some CRM contacts never buy. 3 % have the
 telephone of the person before them (a family), and some who give none type 13800000000.
-ANONYMOUS_SHARE of the sales name nobody. Some people work for companies; companies.py has their law.
+ANONYMOUS_SHARE of the sales name nobody. Some people work for companies; companies.py has their law. Opt-outs
+stand wherever real ones do: in the consents, as flags of contacts and accounts, as mails that bounced or were
+unsubscribed from, as calls that ended with "never again".
 
 The plain law (law.Law): BG/NBD in whole days for when people buy and stop, Gamma-Gamma for what an order
 comes to, Dirichlet tastes over the categories. Attempts given up and cancelled come on the day of a real
@@ -80,10 +82,21 @@ def write_demo(
     try:
         for block, start in enumerate(range(0, customers, BLOCK)):
             rng = np.random.default_rng([seed, block])
-            # companies and faults have chances of their own, so that a new kind of either does not move the shop
+            # companies, opt-outs and faults have chances of their own, so that a new kind of them does not move the shop
             company_rng = np.random.default_rng([seed, block, 2])
+            opt_rng = np.random.default_rng([seed, block, 3])
             made = _draw_block(
-                rng, company_rng, start, min(BLOCK, customers - start), law, planted, first_day, articles, plan, exports
+                rng,
+                company_rng,
+                opt_rng,
+                start,
+                min(BLOCK, customers - start),
+                law,
+                planted,
+                first_day,
+                articles,
+                plan,
+                exports,
             )
             fault_rng = np.random.default_rng([seed, block, 1])
             for stem, (frame, year) in made["frames"].items():
@@ -127,7 +140,7 @@ def write_demo(
     return written
 
 
-def _draw_block(rng, company_rng, start, count, law, planted, first_day, articles, plan, exports):
+def _draw_block(rng, company_rng, opt_rng, start, count, law, planted, first_day, articles, plan, exports):
     """One block of people: {"frames": {stem: (frame, year of each row or None)}, "truth": {...},
     "anonymous": count}."""
     epoch_day = (first_day - date(1970, 1, 1)).days
@@ -177,7 +190,9 @@ def _draw_block(rng, company_rng, start, count, law, planted, first_day, article
     year = (np.datetime64(first_day, "D") + orders.day).astype("datetime64[Y]").astype(int) + 1970
     frames = {
         "crm_contacts": (
-            contacts.contact_frame(rng, people, registered, spend, employers.stated_ids(), epoch_day, end, last_year),
+            contacts.contact_frame(
+                rng, opt_rng, people, registered, spend, employers.stated_ids(), epoch_day, end, last_year
+            ),
             None,
         ),
         "crm_companies": (companies.company_frame(company_rng, employers, epoch_day, end), None),
@@ -188,12 +203,12 @@ def _draw_block(rng, company_rng, start, count, law, planted, first_day, article
         "crm_consents": (consents, None),
         "crm_interactions": (
             service.interaction_frame(
-                rng, people, registered["crm"], gone_from, epoch_day, end, exports["crm_interactions"].rows
+                rng, opt_rng, people, registered["crm"], gone_from, epoch_day, end, exports["crm_interactions"].rows
             ),
             None,
         ),
         "shop_customers": (
-            contacts.account_frame(rng, people, registered, spend, epoch_day, end, last_year),
+            contacts.account_frame(rng, opt_rng, people, registered, spend, epoch_day, end, last_year),
             None,
         ),
         "shop_orders": (order_frame, year),
@@ -208,6 +223,7 @@ def _draw_block(rng, company_rng, start, count, law, planted, first_day, article
         "marketing_events": (
             service.event_frame(
                 rng,
+                opt_rng,
                 people,
                 plan,
                 may_write,

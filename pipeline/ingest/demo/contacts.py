@@ -44,9 +44,12 @@ def birth_dates(people: People, last_year: int) -> pl.Series:
 
 
 def contact_frame(
-    rng, people: People, registered, spend, company_ids: pl.Series, epoch_day: int, end: int, last_year: int
+    rng, opt_rng, people: People, registered, spend, company_ids: pl.Series, epoch_day: int, end: int, last_year: int
 ) -> pl.DataFrame:
-    """One row per CRM contact; some people stand there twice. spend: CNY cents per person; company_ids: null for none."""
+    """One row per CRM contact; some people stand there twice, some want no text messages.
+
+    spend: CNY cents per person; company_ids: null for none.
+    """
     flags = people.flags
     position = np.concatenate([np.flatnonzero(flags["in_crm"]), np.flatnonzero(flags["second_contact"])])
     is_second = np.zeros(position.size, bool)
@@ -92,6 +95,7 @@ def contact_frame(
             "积分": spend[position] // 1_000,
             "客户来源": gather(words.ORIGINS, people.traits["origin"][position]),
             "负责人": some(words.OWNERS, 0.8),
+            "短信退订": gather(["0", "1"], (opt_rng.random(count) < 0.04).astype(int)),
             "推荐人编号": blank(people.crm_id(referrer, np.zeros(count, bool)), ~is_referred),
             "创建时间": stamps(created, epoch_day),
             "最后修改时间": stamps(modified, epoch_day),
@@ -99,8 +103,10 @@ def contact_frame(
     )
 
 
-def account_frame(rng, people: People, registered, spend, epoch_day: int, end: int, last_year: int) -> pl.DataFrame:
-    """One row per shop account; some people have two."""
+def account_frame(
+    rng, opt_rng, people: People, registered, spend, epoch_day: int, end: int, last_year: int
+) -> pl.DataFrame:
+    """One row per shop account; some people have two. Most never said whether they want the newsletter."""
     flags = people.flags
     position = np.concatenate([np.flatnonzero(flags["has_account"]), np.flatnonzero(flags["second_account"])])
     is_second = np.zeros(position.size, bool)
@@ -130,6 +136,7 @@ def account_frame(rng, people: People, registered, spend, epoch_day: int, end: i
             "city": gather([row[1] for row in words.PLACES], place),
             "member_level": gather(words.TIERS_SHOP, np.searchsorted(TIER_SPEND, spend[position] / 100)),
             "points": spend[position] // 1_000,
+            "newsletter": gather(["", "yes", "no"], pick(opt_rng, range(3), count, [69, 25, 6])),
             "utm_source": gather(words.ORIGINS_SHOP, people.traits["origin"][position]),
             "registered_at": stamps(created, epoch_day, ahead=SHANGHAI_AHEAD),
             "updated_at": stamps(modified, epoch_day, ahead=SHANGHAI_AHEAD),

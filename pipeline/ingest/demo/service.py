@@ -23,6 +23,8 @@ from pipeline.ingest.demo.shop import SHANGHAI_AHEAD, stamps
 TICKET_KINDS = ["complaint", "question", "repair", "request"]
 CAMPAIGN_REACH = 0.12
 OPEN_CHANCE, OPEN_CHANCE_AFTER_DROP_OUT = 0.30, 0.06
+# share of the addresses that are dead, and chance of a mail to be the last one wanted, or one too many
+DEAD_ADDRESSES, UNSUBSCRIBE_CHANCE, SPAM_CHANCE, NEVER_CALL_CHANCE = 0.015, 0.006, 0.0006, 0.04
 
 
 def contact_columns(rng, people: People, position) -> tuple[pl.Series, pl.Series]:
@@ -193,6 +195,7 @@ def campaigns(first_day: date, days: int) -> pl.DataFrame:
 
 def event_frame(
     rng,
+    opt_rng,
     people: People,
     plan: pl.DataFrame,
     may_write,
@@ -202,7 +205,7 @@ def event_frame(
     end: int,
     first_number: int,
 ):
-    """One row per e-mail sent, opened or clicked.
+    """One row per e-mail sent, opened, clicked, bounced, unsubscribed from or marked as spam; the last three end the mails.
 
     may_write: bool; known_from, gone_from: seconds; after gone_from (the drop-out, if that signal is
     planted) fewer open.
@@ -221,25 +224,41 @@ def event_frame(
     opened = np.flatnonzero(rng.random(position.size) < chance)
     clicked = opened[rng.random(opened.size) < 0.25]
     opened_at = at + rng.integers(120, 2 * DAY, position.size)
-    row = np.concatenate([np.arange(position.size), opened, clicked])
-    kind = np.repeat([0, 1, 2], [position.size, opened.size, clicked.size])
-    moment = np.select([kind == 0, kind == 1], [at[row], opened_at[row]], default=opened_at[row] + 40)
+    bounces = (opt_rng.random(len(people)) < DEAD_ADDRESSES)[position]
+    chance = opt_rng.random(position.size)
+    leaves = ~bounces & (chance < UNSUBSCRIBE_CHANCE + SPAM_CHANCE)
+    is_spam = leaves & (chance < SPAM_CHANCE)
+    # mails stand by person and time: how many of the person's own ended the mails before this one
+    ends = np.cumsum(bounces | leaves)
+    is_first = np.diff(position, prepend=-1) != 0
+    before = ends - (bounces | leaves)
+    is_wanted = before == before[np.maximum.accumulate(np.where(is_first, np.arange(position.size), 0))]
+    groups = [np.arange(position.size), opened, clicked, np.flatnonzero(bounces), np.flatnonzero(leaves & ~is_spam)]
+    groups.append(np.flatnonzero(is_spam))
+    row = np.concatenate(groups)
+    kind = np.repeat(np.arange(6), [group.size for group in groups])
+    moment = np.select(
+        [kind == 0, kind == 1, kind == 3],
+        [at[row], opened_at[row], at[row] + 20],
+        default=opened_at[row] + 40,
+    )
     order = np.lexsort((row, moment))
-    order = order[moment[order] < end]
+    is_read = is_wanted[row] & ~(bounces[row] & np.isin(kind, [1, 2]))
+    order = order[(moment[order] < end) & is_read[order]]
     row, kind, moment = row[order], kind[order], moment[order]
     return pl.DataFrame(
         {
             "event_id": numbered("E", first_number + np.arange(row.size), 9),
             "campaign_id": gather(plan["campaign_id"], campaign[row]),
             "recipient": people.email.gather(position[row]),
-            "event": gather(["sent", "opened", "clicked"], kind),
+            "event": gather(["sent", "opened", "clicked", "bounced", "unsubscribed", "spam_complaint"], kind),
             "occurred_at": stamps(moment, epoch_day, ahead=SHANGHAI_AHEAD),
         }
     )
 
 
 def interaction_frame(
-    rng, people: People, known_from, gone_from, epoch_day: int, end: int, first_number: int
+    rng, opt_rng, people: People, known_from, gone_from, epoch_day: int, end: int, first_number: int
 ) -> pl.DataFrame:
     """One row per call, chat, visit or message between staff and a CRM contact; after gone_from few come
     from the customer."""
@@ -254,6 +273,7 @@ def interaction_frame(
     answered = rng.random(count) < np.where(at < gone_from[position], 0.7, 0.35)
     outcome = np.where(is_inbound | answered, rng.integers(0, 2, count), rng.integers(2, 4, count))
     talks = (kind == 0) & (outcome < 2)
+    outcome = np.where(talks & ~is_inbound & (opt_rng.random(count) < NEVER_CALL_CHANCE), 4, outcome)
     return pl.DataFrame(
         {
             "互动编号": numbered("H", first_number + np.arange(count)),
@@ -262,7 +282,7 @@ def interaction_frame(
             "方向": gather(["呼出", "呼入"], is_inbound.astype(int)),
             "互动时间": stamps(at, epoch_day),
             "时长(秒)": blank(pl.Series(rng.integers(15, 1_200, count)), ~talks),
-            "结果": gather(["已回复", "有意向", "未接通", "未回复"], outcome),
+            "结果": gather(["已回复", "有意向", "未接通", "未回复", "勿再致电"], outcome),
             "备注": gather(words.CALL_NOTES, rng.integers(0, len(words.CALL_NOTES), count)),
         }
     )

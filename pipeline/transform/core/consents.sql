@@ -21,6 +21,55 @@ with stated as (
 
 ),
 
+record_versions as (
+
+    select
+        source,
+        customer_key,
+        registered_at,
+        known_at,
+        valid_from,
+        file_id,
+        email_marketing_allowed,
+        sms_marketing_allowed,
+        call_marketing_allowed,
+        post_marketing_allowed,
+        social_marketing_allowed,
+        marketing_allowed,
+        profiling_allowed,
+        sharing_allowed,
+        -- a version that leaves a flag empty says nothing, and ends nothing
+        lag(email_marketing_allowed ignore nulls) over versions as was_email_marketing_allowed,
+        lag(sms_marketing_allowed ignore nulls) over versions as was_sms_marketing_allowed,
+        lag(call_marketing_allowed ignore nulls) over versions as was_call_marketing_allowed,
+        lag(post_marketing_allowed ignore nulls) over versions as was_post_marketing_allowed,
+        lag(social_marketing_allowed ignore nulls) over versions as was_social_marketing_allowed,
+        lag(marketing_allowed ignore nulls) over versions as was_marketing_allowed,
+        lag(profiling_allowed ignore nulls) over versions as was_profiling_allowed,
+        lag(sharing_allowed ignore nulls) over versions as was_sharing_allowed,
+        row_number() over versions as place
+
+    from stg_customers_versions
+
+    where
+        coalesce(
+            email_marketing_allowed,
+            sms_marketing_allowed,
+            call_marketing_allowed,
+            post_marketing_allowed,
+            social_marketing_allowed,
+            marketing_allowed,
+            profiling_allowed,
+            sharing_allowed
+        ) is not null
+
+    window versions as (
+        partition by source, customer_key
+        order by valid_from nulls first, valid_to nulls last, observed_at, file_id
+    )
+
+),
+
 flags as (
 
     select
@@ -29,9 +78,8 @@ flags as (
         registered_at,
         known_at,
         valid_from,
-        valid_to,
-        observed_at,
         file_id,
+        place,
         unnest(['marketing', 'marketing', 'marketing', 'marketing', 'marketing', 'marketing', 'profiling', 'sharing'])
             as purpose,
         unnest(['email', 'sms', 'call', 'post', 'social', 'any', 'any', 'any']) as channel,
@@ -44,28 +92,19 @@ flags as (
             marketing_allowed,
             profiling_allowed,
             sharing_allowed
-        ]) as is_allowed
+        ]) as is_allowed,
+        unnest([
+            was_email_marketing_allowed,
+            was_sms_marketing_allowed,
+            was_call_marketing_allowed,
+            was_post_marketing_allowed,
+            was_social_marketing_allowed,
+            was_marketing_allowed,
+            was_profiling_allowed,
+            was_sharing_allowed
+        ]) as was_allowed
 
-    from stg_customers_versions
-
-),
-
-flags_in_order as (
-
-    select
-        *,
-        lag(is_allowed) over versions as was_allowed,
-        row_number() over versions as place
-
-    from flags
-
-    -- a version that leaves the flag empty says nothing, and ends nothing
-    where is_allowed is not null
-
-    window versions as (
-        partition by source, customer_key, purpose, channel
-        order by valid_from nulls first, valid_to nulls last, observed_at, file_id
-    )
+    from record_versions
 
 ),
 
@@ -87,9 +126,9 @@ flag_words as (
         case when is_allowed or valid_from is not null then known_at else registered_at end as valid_from,
         file_id
 
-    from flags_in_order
+    from flags
 
-    where is_allowed is distinct from was_allowed
+    where is_allowed <> was_allowed or (is_allowed is not null and was_allowed is null)
 
 ),
 

@@ -1,7 +1,7 @@
 -- One row per kind and outcome of interactions that refuse or bar contact. Key: (kind, outcome, effect, channel).
--- And those that show that a channel works (reached). The words stand here and nowhere else, in small letters, with _ for
--- all that is no letter or digit. channel: what the word speaks of; null for the interaction's own. A bounce that is not
--- called soft is taken to be a hard one.
+-- And those that show that a channel works (reached). The words stand here and nowhere else, in small letters, with _
+-- for all that is no letter or digit. channel: what the word speaks of; null for the interaction's own. A bounce that
+-- is not called soft is taken to be a hard one.
 with signals as (
 
     select
@@ -41,15 +41,25 @@ with signals as (
 
 ),
 
-words_used as (
+pairs as (
 
     select distinct
+        kind,
+        outcome
+
+    from core.interactions
+
+),
+
+words_used as (
+
+    select
         kind,
         outcome,
         trim(regexp_replace(lower(kind), '[^a-z0-9]+', '_', 'g'), '_') as kind_word,
         trim(regexp_replace(lower(outcome), '[^a-z0-9]+', '_', 'g'), '_') as outcome_word
 
-    from core.interactions
+    from pairs
 
 )
 

@@ -17,60 +17,81 @@ with interactions as (
 
 ),
 
--- a bounce says nothing of what the customer wants: it holds until something shows that the channel works again
-signs_of_life as (
+bounces_summed_to_channel as (
 
     select
         interactions.customer_id,
         coalesce(signals.channel, interactions.channel, 'email') as channel,
-        case when signals.effect = 'bounced' then coalesce(interactions.occurred_at, cut_offs.as_of_utc) end
-            as bounced_at,
-        case when signals.effect = 'reached' then interactions.occurred_at end as reached_at
+        max(coalesce(interactions.occurred_at, timestamp '9999-01-01')) as bounced_at
 
     from interactions
 
     inner join core.contact_signals as signals
         on interactions.kind is not distinct from signals.kind
         and interactions.outcome is not distinct from signals.outcome
+        and signals.effect = 'bounced'
 
     inner join cut_offs
         on coalesce(interactions.occurred_at < cut_offs.as_of_utc, true)
 
-    where
-        signals.effect = 'bounced'
-        or (signals.effect = 'reached' and interactions.channel is not null)
+    group by interactions.customer_id, coalesce(signals.channel, interactions.channel, 'email')
+
+),
+
+-- whoever took a message since, or agreed to this very channel, has an address there that works
+signs_of_life as (
+
+    select
+        interactions.customer_id,
+        interactions.channel,
+        interactions.occurred_at
+
+    from interactions
+
+    inner join core.contact_signals as signals
+        on interactions.kind is not distinct from signals.kind
+        and interactions.outcome is not distinct from signals.outcome
+        and signals.effect = 'reached'
+
+    inner join cut_offs
+        on interactions.occurred_at < cut_offs.as_of_utc
+
+    semi join bounces_summed_to_channel as bounces
+        on interactions.customer_id = bounces.customer_id
 
     union all
 
     select
         consents.customer_id,
         consents.channel,
-        null as bounced_at,
-        consents.captured_at as reached_at
+        consents.captured_at as occurred_at
 
     from core.consents as consents
 
     inner join cut_offs
         on consents.valid_from < cut_offs.as_of_utc
 
+    semi join bounces_summed_to_channel as bounces
+        on consents.customer_id = bounces.customer_id
+
     where consents.status = 'granted'
 
 ),
 
+-- a bounce says nothing of what the customer wants: it holds until something shows that the channel works again
 bounces as (
 
     select
-        signs.customer_id,
-        signs.channel,
-        nullif(max(signs.bounced_at), any_value(cut_offs.as_of_utc)) as bounced_at
+        customer_id,
+        channel,
+        nullif(bounced_at, timestamp '9999-01-01') as bounced_at
 
-    from signs_of_life as signs
+    from bounces_summed_to_channel
 
-    cross join cut_offs
-
-    group by signs.customer_id, signs.channel
-
-    having max(signs.bounced_at) >= coalesce(max(signs.reached_at), timestamp '0001-01-01')
+    anti join signs_of_life
+        on signs_of_life.customer_id = bounces_summed_to_channel.customer_id
+        and signs_of_life.channel = bounces_summed_to_channel.channel
+        and signs_of_life.occurred_at > bounces_summed_to_channel.bounced_at
 
 ),
 
@@ -121,28 +142,23 @@ address_kinds as (
 
 ),
 
-held as (
+-- a row a customer, so that the long table is joined once
+customers as (
 
     select
-        consents.*,
+        facts.customer_id,
         coalesce(facts.is_deleted, false) as is_deleted,
-        case consents.channel
-            when 'email' then kinds.has_email and not coalesce(addresses.has_email, false)
-            when 'sms' then kinds.has_phone and not coalesce(addresses.has_phone, false)
-            when 'call' then kinds.has_phone and not coalesce(addresses.has_phone, false)
-            when 'post' then kinds.has_address and not coalesce(addresses.has_address, false)
-            when 'social' then kinds.has_social and not coalesce(addresses.has_social, false)
-        end as has_no_address
+        kinds.has_email and not coalesce(addresses.has_email, false) as lacks_email,
+        kinds.has_phone and not coalesce(addresses.has_phone, false) as lacks_phone,
+        kinds.has_address and not coalesce(addresses.has_address, false) as lacks_address,
+        kinds.has_social and not coalesce(addresses.has_social, false) as lacks_social
 
-    from consents_held as consents
+    from marts.customer_facts as facts
 
     cross join address_kinds as kinds
 
-    inner join marts.customer_facts as facts
-        on consents.customer_id = facts.customer_id
-
     left join addresses
-        on consents.customer_id = addresses.customer_id
+        on facts.customer_id = addresses.customer_id
 
 ),
 
@@ -151,16 +167,24 @@ judged as (
     select
         held.*,
         case
-            when held.is_deleted then 'deleted'
+            when customers.is_deleted then 'deleted'
             when not held.is_allowed then held.reason
-            when held.has_no_address then 'no_address'
+            when
+                held.channel = 'email' and customers.lacks_email
+                or held.channel in ('sms', 'call') and customers.lacks_phone
+                or held.channel = 'post' and customers.lacks_address
+                or held.channel = 'social' and customers.lacks_social
+                then 'no_address'
             when bounces.customer_id is not null then 'bounced'
             when coalesce(of_channel.customer_id, of_any.customer_id) is not null then 'contact_limit'
         end as forbidden_by,
         bounces.bounced_at,
         greatest(of_channel.last_contact_at, of_any.last_contact_at) as last_contact_at
 
-    from held
+    from consents_held as held
+
+    inner join customers
+        on held.customer_id = customers.customer_id
 
     left join bounces
         on held.customer_id = bounces.customer_id
