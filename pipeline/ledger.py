@@ -1,4 +1,4 @@
-"""What is remembered outside the warehouse, so that a failed night is on record: runs, files, landings. SQLite."""
+"""What is remembered outside the warehouse, so that a failed night is on record: runs, files, landings, audit. SQLite."""
 
 import sqlite3
 from contextlib import closing
