@@ -41,12 +41,14 @@ from pipeline.transform.build import (
     build_contacts,
     build_core,
     build_facts,
+    build_golden,
     build_outcomes,
     model_facts,
     set_night,
 )
 from pipeline.transform.identity import resolve_customers
 from pipeline.transform.staging import stage_entities
+from pipeline.transform.survivorship import load_survivorship
 from pipeline.warehouse import (
     attach,
     connect,
@@ -76,6 +78,8 @@ class Night:
         self.settings, self.as_of, self.run_id, self.started_at, self.full = settings, as_of, run_id, started_at, full
         self.ledger = Ledger(settings.ledger)
         self.layouts = load_layouts(settings.data_dir / "sources")
+        sources = {layout.source for layout in self.layouts.values()}
+        self.survivorship = load_survivorship(settings.data_dir / "identity", sources)
         self.catalogue = load_catalogue(CATALOGUE_FOLDER, settings.data_dir / "tags")
         self.audiences = load_audiences(AUDIENCE_FOLDER, settings.data_dir / "audiences")
         self.scratch = settings.vault / "scratch" / run_id
@@ -224,6 +228,7 @@ def identity(night, report):
     counts = resolve_customers(night.con, night.settings.max_customers_per_identifier)
     for name, count in counts.items():
         report(name.replace("_", " "), count)
+    build_golden(night.con, night.survivorship)
     build_contacts(night.con)
     return counts["customers"]
 
