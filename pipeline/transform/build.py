@@ -28,6 +28,7 @@ ATTRIBUTES = [
     "province",
     "city",
     "acquisition_channel",
+    "owner",
     "loyalty_tier",
     "loyalty_points",
     "referred_by_customer",

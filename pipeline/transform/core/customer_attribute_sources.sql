@@ -57,6 +57,7 @@ final as (
         arg_max(case when wechat is not null then source end, survivor_rank('wechat')) as wechat_source,
         arg_max(case when acquisition_channel is not null then source end, survivor_rank('acquisition_channel'))
             as acquisition_channel_source,
+        arg_max(case when owner is not null then source end, survivor_rank('owner')) as owner_source,
         arg_max(case when loyalty_tier is not null then source end, survivor_rank('loyalty_tier'))
             as loyalty_tier_source,
         arg_max(case when loyalty_points is not null then source end, survivor_rank('loyalty_points'))

@@ -55,6 +55,7 @@ final as (
         golden.city,
         golden.district,
         golden.acquisition_channel,
+        golden.owner,
         golden.loyalty_tier,
         golden.loyalty_points,
         changes.last_changed_at as valid_from

@@ -21,6 +21,7 @@ with golden as (
         city,
         district,
         acquisition_channel,
+        owner,
         loyalty_tier,
         loyalty_points,
         is_deleted

@@ -65,6 +65,7 @@ attributes as (
         arg_max_null(province, survivor_rank('place')) filter (where has_place) as province,
         arg_max_null(city, survivor_rank('place')) filter (where has_place) as city,
         arg_max(acquisition_channel, survivor_rank('acquisition_channel')) as acquisition_channel,
+        arg_max(owner, survivor_rank('owner')) as owner,
         arg_max(loyalty_tier, survivor_rank('loyalty_tier')) as loyalty_tier,
         arg_max(loyalty_points, survivor_rank('loyalty_points')) as loyalty_points,
         bool_or(referred_by_customer_id is not null) as referred_by_customer,

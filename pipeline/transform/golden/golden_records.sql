@@ -100,6 +100,7 @@ final as (
         arg_max(phone, survivor_rank('phone')) as phone,
         arg_max(wechat, survivor_rank('wechat')) as wechat,
         arg_max(acquisition_channel, survivor_rank('acquisition_channel')) as acquisition_channel,
+        arg_max(owner, survivor_rank('owner')) as owner,
         arg_max(loyalty_tier, survivor_rank('loyalty_tier')) as loyalty_tier,
         arg_max(loyalty_points, survivor_rank('loyalty_points')) as loyalty_points
 

@@ -125,6 +125,7 @@ final as (
         attributes.city,
         attributes.acquisition_channel,
         timezone(night.business_timezone, timezone('UTC', attributes.registered_at))::date as registered_on,
+        attributes.owner,
         attributes.loyalty_tier,
         attributes.loyalty_points,
         case when delivered.customers then coalesce(attributes.referred_by_customer, false) end
