@@ -50,6 +50,7 @@ from pipeline.settings import Settings, SettingsError, read_settings
 from pipeline.tags.audiences import AUDIENCE_FOLDER, AudienceError, load_audiences
 from pipeline.tags.catalogue import CATALOGUE_FOLDER, CatalogueError, load_catalogue
 from pipeline.transform.companies import load_company_rules
+from pipeline.transform.survivorship import SurvivorshipError, load_survivorship
 from pipeline.warehouse import Busy, finish_publication, lock, newest_as_of, publication_lock
 
 
@@ -200,7 +201,8 @@ def _check_folder(data_dir):
     if not data_dir.is_dir():
         raise SettingsError(f"--data-dir {data_dir}: there is no such folder; make it, with your exports in its inbox/")
     settings = read_settings(data_dir)
-    load_layouts(settings.data_dir / "sources")
+    layouts = load_layouts(settings.data_dir / "sources")
+    load_survivorship(settings.data_dir / "identity", {layout.source for layout in layouts.values()})
     load_catalogue(CATALOGUE_FOLDER, settings.data_dir / "tags")
     load_audiences(AUDIENCE_FOLDER, settings.data_dir / "audiences")
     load_roles(settings)
@@ -382,7 +384,7 @@ def main(arguments=None) -> int:
     parsed = parse(arguments)
     try:
         parsed.run(parsed)
-    except (SettingsError, ContractError, CatalogueError, AudienceError) as error:
+    except (SettingsError, ContractError, SurvivorshipError, CatalogueError, AudienceError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except (NightFailed, Busy, BackupError, OSError, duckdb.Error, sqlite3.Error) as error:

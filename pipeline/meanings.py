@@ -18,6 +18,8 @@ def load_meanings() -> dict:
 def column_meaning(schema: str, table: str, column: str) -> dict | None:
     """The meaning of a column: of this very column, else of its contract, else of every column of that name."""
     meanings = load_meanings()["columns"]
+    if table == "customer_attribute_sources" and column.endswith("_source"):
+        return _source_meaning(column.removesuffix("_source"))
     own = meanings.get(f"{schema}.{table}.{column}")
     if own:
         return own
@@ -26,6 +28,13 @@ def column_meaning(schema: str, table: str, column: str) -> dict | None:
     if schema == "core" and contract and column in contract.columns:
         return {"en": contract.columns[column].en, "zh": contract.columns[column].zh}
     return meanings.get(column)
+
+
+def _source_meaning(attribute):
+    """Of a column that names the source of an attribute; a place is several columns of the contract."""
+    of = load_contracts()["customers"].columns.get(attribute)
+    en, zh = (of.en, of.zh) if of else ("province, city, district, address and postal code", "省、市、区、地址、邮编")
+    return {"en": f"source that says the {en}; null where none does", "zh": f"{zh}取自的来源；均未填写时为空"}
 
 
 def uncommented(con) -> list[str]:

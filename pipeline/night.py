@@ -47,6 +47,7 @@ from pipeline.transform.build import (
     build_contacts,
     build_core,
     build_facts,
+    build_golden,
     build_outcomes,
     model_facts,
     set_night,
@@ -58,6 +59,7 @@ from pipeline.transform.identity import collect_references, resolve_customers
 from pipeline.transform.identity_rules import IdentityError, load_decisions, load_rules
 from pipeline.transform.lasting_ids import STATE
 from pipeline.transform.staging import read_landed, stage_entities
+from pipeline.transform.survivorship import load_survivorship
 from pipeline.warehouse import (
     attach,
     connect,
@@ -89,6 +91,8 @@ class Night:
         self.settings, self.as_of, self.run_id, self.started_at, self.full = settings, as_of, run_id, started_at, full
         self.ledger = Ledger(settings.ledger)
         self.layouts = load_layouts(settings.data_dir / "sources")
+        sources = {layout.source for layout in self.layouts.values()}
+        self.survivorship = load_survivorship(settings.data_dir / "identity", sources)
         self.catalogue = load_catalogue(CATALOGUE_FOLDER, settings.data_dir / "tags")
         self.audiences = load_audiences(AUDIENCE_FOLDER, settings.data_dir / "audiences")
         self.identity_rules = load_rules(settings.identity)
@@ -254,6 +258,7 @@ def identity(night, report):
     )
     for name, count in (counts | resolve_companies(con, night.company_rules)).items():
         report(name.replace("_", " "), count)
+    build_golden(con, night.survivorship)
     build_contacts(con)
     return counts["customers"]
 

@@ -9,11 +9,14 @@ from zoneinfo import ZoneInfo
 
 from pipeline.transform.contactability import set_contact_rules
 from pipeline.transform.identity import customers_then
+from pipeline.transform.survivorship import Survivorship, define_survivorship
 from pipeline.warehouse import value
 
 FOLDER = Path(__file__).parent
 # records as known at a cut-off, by one SQL for customers (facts) and for companies (company_facts)
 KNOWN = ("orders", "tickets", "opportunities")
+# what takes memory for each customer is made for so many versions of source records at once
+VERSIONS_A_SLICE = 1_000_000
 # what a later moment may rewrite or nobody stated then is no input to a model: see DECISIONS.md, "Attributes"
 ATTRIBUTES = [
     "gender",
@@ -67,8 +70,8 @@ def build_core(con, report: Callable[[str, int], None]) -> None:
     """Every core table, from the staged views and customer_map.
 
     A file that reads versions makes two tables: core.<name>, each record as last known, and core.<name>_history, what
-    it was before, from valid_from until valid_to. The view <name>_versions is both, for the facts; customer_versions
-    alone is one table.
+    it was before, from valid_from until valid_to. The view <name>_versions is both, for the facts. Customers have
+    their own files for versions and history, from golden_records.
     """
     con.execute("create schema if not exists core")
     for path in in_order(FOLDER / "core"):
@@ -88,14 +91,21 @@ def build_core(con, report: Callable[[str, int], None]) -> None:
                 f" from core.{path.stem} union all by name select * from core.{path.stem}_history"
             )
         else:
-            con.execute(f"create or replace table core.{path.stem} as {sql}")
+            _create(con, f"core.{path.stem}", sql)
         report(f"core.{path.stem}", value(con, f"select count(*) from core.{path.stem}"))
 
 
+def build_golden(con, survivorship: Survivorship) -> None:
+    """work.customer_records and work.golden_records, from the staged views and customer_map, for core and vault."""
+    define_survivorship(con, survivorship)
+    for path in in_order(FOLDER / "golden"):
+        _create(con, f"work.{path.stem}", path.read_text(encoding="utf-8"))
+
+
 def build_contacts(con) -> None:
-    """vault.contacts: the personal part of each customer's record."""
-    sql = (FOLDER / "vault" / "contacts.sql").read_text(encoding="utf-8")
-    con.execute(f"create or replace table vault.contacts as {sql}")
+    """vault.contacts and vault.contacts_history: the personal part of each customer's golden record."""
+    for path in in_order(FOLDER / "vault"):
+        con.execute(f"create or replace table vault.{path.stem} as {path.read_text(encoding='utf-8')}")
 
 
 def build_facts(
@@ -196,6 +206,17 @@ def build_company_facts(con, report: Callable[[str, int], None]) -> None:
     final = (FOLDER / "marts" / "company_facts.sql").read_text(encoding="utf-8")
     con.execute(f"create or replace table marts.company_facts as {final}")
     report("marts.company_facts", value(con, "select count(*) from marts.company_facts"))
+
+
+def _create(con, table, sql):
+    """A table from a query, which may ask for one slice of the customers at a time."""
+    slices = 1
+    if "getvariable('slice')" in sql:
+        slices += value(con, "select count(*) from customer_records") // VERSIONS_A_SLICE
+    con.execute(f"set variable slice_count = {slices}")
+    for number in range(slices):
+        con.execute(f"set variable slice = {number}")
+        con.execute(f"insert into {table} {sql}" if number else f"create or replace table {table} as {sql}")
 
 
 def build_outcomes(con, horizons: list[tuple[date, int]], timezone: str) -> None:

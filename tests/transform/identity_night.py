@@ -1,15 +1,17 @@
 """Landed rows by hand -> a night's identity, with the vault's state carried from night to night."""
 
 from datetime import date, datetime
+from pathlib import Path
 
 import duckdb
 
 from pipeline.ingest.contracts import load_contracts
-from pipeline.transform.build import set_night, start_of_day_utc
+from pipeline.transform.build import build_golden, set_night, start_of_day_utc
 from pipeline.transform.companies import resolve_companies
 from pipeline.transform.identity import collect_references, customers_then, resolve_customers
 from pipeline.transform.identity_rules import load_rules
 from pipeline.transform.staging import read_landed, stage_entities
+from pipeline.transform.survivorship import load_survivorship
 
 NEVER = date(2999, 1, 1)
 OBSERVED_AT = datetime(2026, 1, 1)
@@ -46,7 +48,9 @@ def identify(con, paths, as_of, timezone, company_rules=None):
     collect_references(con, load_contracts(), rules, 20, moment)
     stage_entities(con)
     resolve_customers(con, rules, (), 20, moment, True, (as_of, "run"))
-    return resolve_companies(con, company_rules or rules["companies"])
+    counts = resolve_companies(con, company_rules or rules["companies"])
+    build_golden(con, load_survivorship(Path("no folder of the user's"), set()))
+    return counts
 
 
 class Nights:

@@ -1,5 +1,5 @@
 -- One row per customer, as last known. Key: (customer_id).
--- Each attribute is the most recently known value (ties: by source and id) among the customer's source records.
+-- Each attribute is that of the source record which its survivorship rule chooses.
 with sources_summed_to_customer as (
 
     select
@@ -13,33 +13,23 @@ with sources_summed_to_customer as (
 
 ),
 
-attributes_of_customer as (
+changes as (
 
     select
         customer_id,
-        min(registered_at) as registered_at,
-        arg_max(gender, version_rank) as gender,
-        arg_max(birth_year, version_rank) as birth_year,
-        arg_max(birth_month, version_rank) as birth_month,
-        arg_max(age_band, version_rank) as age_band,
-        arg_max(occupation, version_rank) as occupation,
-        arg_max(education, version_rank) as education,
-        arg_max(marital_status, version_rank) as marital_status,
-        arg_max(income_band, version_rank) as income_band,
-        arg_max(country, version_rank) as country,
-        arg_max(province, version_rank) as province,
-        arg_max(city, version_rank) as city,
-        arg_max(district, version_rank) as district,
-        arg_max(acquisition_channel, version_rank) as acquisition_channel,
-        arg_max(owner, version_rank) as owner,
-        arg_max(loyalty_tier, version_rank) as loyalty_tier,
-        arg_max(loyalty_points, version_rank) as loyalty_points
+        max(valid_to) as last_changed_at
 
-    from core.customer_versions
-
-    where valid_to is null
+    from core.customers_history
 
     group by customer_id
+
+),
+
+golden as (
+
+    select * from golden_records
+
+    where valid_to is null
 
 ),
 
@@ -47,15 +37,36 @@ final as (
 
     select
         sources.customer_id,
-        least(sources.first_seen_at, attributes.registered_at) as first_seen_at,
+        least(sources.first_seen_at, golden.registered_at) as first_seen_at,
         sources.source_record_count,
-        attributes.customer_id is not null as is_described,
-        attributes.* exclude (customer_id)
+        golden.customer_id is not null as is_described,
+        coalesce(golden.is_deleted, false) as is_deleted,
+        golden.registered_at,
+        golden.gender,
+        year(golden.birth_date) as birth_year,
+        month(golden.birth_date) as birth_month,
+        golden.age_band,
+        golden.occupation,
+        golden.education,
+        golden.marital_status,
+        golden.income_band,
+        golden.country,
+        golden.province,
+        golden.city,
+        golden.district,
+        golden.acquisition_channel,
+        golden.owner,
+        golden.loyalty_tier,
+        golden.loyalty_points,
+        changes.last_changed_at as valid_from
 
     from sources_summed_to_customer as sources
 
-    left join attributes_of_customer as attributes
-        on sources.customer_id = attributes.customer_id
+    left join golden
+        on sources.customer_id = golden.customer_id
+
+    left join changes
+        on sources.customer_id = changes.customer_id
 
 )
 

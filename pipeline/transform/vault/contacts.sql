@@ -1,28 +1,7 @@
 -- One row per customer: how to reach the person. Key: (customer_id). Stands in the vault alone.
--- Each value is the most recently known among the customer's source records (ties: by source and id).
-with described as (
-
-    select
-        customer_map.customer_id,
-        row_number() over (order by customers.known_at, customers.source, customers.customer_key) as version_rank,
-        customers.name,
-        customers.birth_date,
-        customers.company,
-        customers.address,
-        customers.postal_code,
-        customers.email,
-        customers.phone,
-        customers.wechat
-
-    from stg_customers as customers
-
-    inner join customer_map
-        on customers.source = customer_map.source
-        and customers.customer_key = customer_map.customer_key
-
-),
-
-references_ranked as (
+-- Each value is that of the source record which its survivorship rule chooses, without any the last that an order or
+-- the like mentioned.
+with references_ranked as (
 
     select
         *,
@@ -49,22 +28,11 @@ mentioned as (
 
 ),
 
-described_by_customer as (
+described as (
 
-    select
-        customer_id,
-        arg_max(name, version_rank) as name,
-        arg_max(birth_date, version_rank) as birth_date,
-        arg_max(company, version_rank) as company,
-        arg_max(address, version_rank) as address,
-        arg_max(postal_code, version_rank) as postal_code,
-        arg_max(email, version_rank) as email,
-        arg_max(phone, version_rank) as phone,
-        arg_max(wechat, version_rank) as wechat
+    select * from golden_records
 
-    from described
-
-    group by customer_id
+    where valid_to is null
 
 ),
 
@@ -79,11 +47,15 @@ final as (
         described.postal_code,
         coalesce(described.email, mentioned.email) as email,
         coalesce(described.phone, mentioned.phone) as phone,
-        described.wechat
+        described.wechat,
+        described.surname,
+        described.given_name,
+        described.national_id,
+        described.social_account
 
     from mentioned
 
-    left join described_by_customer as described
+    left join described
         on mentioned.customer_id = described.customer_id
 
 )
