@@ -41,6 +41,9 @@ from pipeline.ingest.intake import secure_folders
 from pipeline.ingest.sources import load_layouts
 from pipeline.ledger import Ledger
 from pipeline.night import STEPS, Night, NightFailed, take_step
+from pipeline.privacy.certificate import certificate_lines
+from pipeline.privacy.forget import ErasureUnfinished, finish_erasures, forget
+from pipeline.privacy.persons import UnknownPerson
 from pipeline.reports.audience_files import write_audiences
 from pipeline.settings import SettingsError, read_settings
 from pipeline.tags.audiences import AUDIENCE_FOLDER, AudienceError, load_audiences
@@ -85,6 +88,7 @@ def _night(settings, day, run_id, started_at, full):
     recovered = _finish_publication(settings, ledger)
     ledger.close_interrupted(str(started_at))
     shutil.rmtree(settings.vault / "scratch", ignore_errors=True)
+    finish_erasures(settings, ledger, started_at)
     ledger.insert(
         "runs", run_id=run_id, as_of=str(day), status="running", started_at=str(started_at), ended_at=None, message=""
     )
@@ -219,6 +223,25 @@ def run_audience(arguments):
     print(f"  {folder}")
 
 
+def run_forget(arguments):
+    """Erase persons everywhere, keep them out of later exports, and write a certificate of it."""
+    settings = _check_folder(arguments.data_dir)
+    if not (arguments.customer_id or arguments.email or arguments.phone):
+        raise SettingsError("forget: say whom, by --customer-id, --email or --phone")
+    now = datetime.now(UTC).replace(tzinfo=None)
+    request_id = f"{now:%Y%m%dT%H%M%S}-{os.getpid()}"
+    secure_folders(settings)
+    holder = {"forget": request_id, "process": os.getpid(), "since": f"{now:%Y-%m-%d %H:%M:%S} UTC"}
+    with lock(settings.warehouse.parent / "lock", holder):
+        ledger = Ledger(settings.ledger)
+        _finish_publication(settings, ledger)
+        ledger.close_interrupted(str(now))
+        shutil.rmtree(settings.vault / "scratch", ignore_errors=True)
+        certificate = forget(settings, ledger, request_id, now, arguments.customer_id, arguments.email, arguments.phone)
+    print("\n".join(certificate_lines(certificate)))
+    print(f"  certificate  {settings.vault / 'certificates' / request_id}.json")
+
+
 def run_serve(arguments):
     """Serve nightly as a Prefect deployment on a schedule, in the business time zone."""
     settings = _check_folder(arguments.data_dir)
@@ -282,6 +305,15 @@ def parse(arguments=None):
     backfill.add_argument("--every", type=_days, default=1, help="days between nights, such as 7d (default: 1d)")
     audience = command("audience", run_audience)
     audience.add_argument("names", nargs="*", metavar="NAME")
+    forgotten = command("forget", run_forget)
+    for option, of in (
+        ("--customer-id", "a customer id, also an old one"),
+        ("--email", "an e-mail"),
+        ("--phone", "a phone"),
+    ):
+        forgotten.add_argument(
+            option, action="append", default=[], metavar="X", help=f"{of}; may be given several times"
+        )
     serve = command("serve", run_serve)
     serve.add_argument("--cron", default="0 2 * * *", help="when, in the business time zone (default: 0 2 * * *)")
     serve.add_argument(
@@ -314,9 +346,12 @@ def main(arguments=None) -> int:
     parsed = parse(arguments)
     try:
         parsed.run(parsed)
-    except (SettingsError, ContractError, CatalogueError, AudienceError) as error:
+    except (SettingsError, ContractError, CatalogueError, AudienceError, UnknownPerson) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except ErasureUnfinished as error:
+        print(f"failed: {error}", file=sys.stderr)
+        return 1
     except (NightFailed, Busy, OSError, duckdb.Error, sqlite3.Error) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         print(f"failed, and what was published before still stands: {reason}", file=sys.stderr)

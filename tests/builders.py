@@ -10,6 +10,7 @@ import polars as pl
 import yaml
 
 from pipeline.ingest.intake import inbox_files, land_again, observation_times, secure_folders, take_in
+from pipeline.ingest.keys import set_key
 from pipeline.ingest.sources import load_layouts, read_layout
 from pipeline.ledger import Ledger
 from pipeline.settings import read_settings
@@ -123,12 +124,8 @@ def ingest_connection():
     con = duckdb.connect()
     con.execute("set timezone = 'UTC'")
     con.execute("set threads = 2")
-    con.execute("set variable pseudonym_key = 'a key'")
     con.execute("create schema scratch")
-    con.execute(
-        "create temp macro keyed(v) as"
-        " sha256(getvariable('pseudonym_key') || sha256(getvariable('pseudonym_key') || v))[:32]"
-    )
+    set_key(con, "a key")
     return con
 
 
