@@ -44,6 +44,7 @@ from pipeline.night import STEPS, Night, NightFailed, take_step
 from pipeline.privacy.certificate import certificate_lines
 from pipeline.privacy.forget import ErasureUnfinished, finish_erasures, forget
 from pipeline.privacy.persons import UnknownPerson
+from pipeline.privacy.retention import delete_old_raw
 from pipeline.reports.audience_files import write_audiences
 from pipeline.settings import SettingsError, read_settings
 from pipeline.tags.audiences import AUDIENCE_FOLDER, AudienceError, load_audiences
@@ -108,6 +109,7 @@ def _night(settings, day, run_id, started_at, full):
         # before the scratch folder goes: what a committed night could not move yet lies in it
         _finish_publication(settings, ledger)
         shutil.rmtree(settings.vault / "scratch" / run_id, ignore_errors=True)
+    delete_old_raw(settings, ledger, started_at)
     ledger.finish_run(run_id, "done", _now(), "; ".join(night.warnings))
     summary = {
         "as_of": str(day),
@@ -237,9 +239,14 @@ def run_forget(arguments):
         _finish_publication(settings, ledger)
         ledger.close_interrupted(str(now))
         shutil.rmtree(settings.vault / "scratch", ignore_errors=True)
-        certificate = forget(settings, ledger, request_id, now, arguments.customer_id, arguments.email, arguments.phone)
-    print("\n".join(certificate_lines(certificate)))
-    print(f"  certificate  {settings.vault / 'certificates' / request_id}.json")
+        certificate, known = forget(
+            settings, ledger, request_id, now, arguments.customer_id, arguments.email, arguments.phone
+        )
+    for option in known:
+        print(f"{option}: forgotten already, and kept out since")
+    if certificate:
+        print("\n".join(certificate_lines(certificate)))
+        print(f"  certificate  {settings.vault / 'certificates' / request_id}.json")
 
 
 def run_serve(arguments):

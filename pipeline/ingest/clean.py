@@ -3,7 +3,6 @@
 import tempfile
 from collections import Counter
 from contextlib import suppress
-
 from pathlib import Path
 
 from pipeline.ingest.intake import (

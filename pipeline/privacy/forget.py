@@ -31,12 +31,16 @@ class ErasureUnfinished(Exception):
 
 
 def forget(settings, ledger, request_id, now: datetime, customer_ids=(), emails=(), phones=(), blocked=None):
-    """Erase the persons meant; the caller holds the data folder's lock. Returns the certificate (see certificate.py).
+    """Erase the persons meant; the caller holds the data folder's lock. Returns (certificate or None, options passed over).
 
+    Options that name somebody forgotten already are passed over; where that is all of them, there is no certificate.
     blocked: kind -> regular expressions of identifiers that are nobody's. Raises UnknownPerson before anything is changed.
     """
     with _connection(settings, ledger, request_id) as (con, scratch):
         persons = find_persons(con, settings, ledger, customer_ids, emails, phones, blocked or {})
+    if not persons.persons:
+        finish_erasures(settings, ledger, now)
+        return None, persons.known
     ledger.insert_all(
         {
             "erasures": [
@@ -53,7 +57,7 @@ def forget(settings, ledger, request_id, now: datetime, customer_ids=(), emails=
             ],
         }
     )
-    return finish_erasures(settings, ledger, now)[-1]
+    return finish_erasures(settings, ledger, now)[-1], persons.known
 
 
 def finish_erasures(settings, ledger, now: datetime) -> list[dict]:
@@ -68,17 +72,18 @@ def finish_erasures(settings, ledger, now: datetime) -> list[dict]:
     latest = pending[-1]["request_id"]
     with _connection(settings, ledger, f"purge {latest}") as (con, scratch):
         try:
-            for what, work in (
+            for stage, work in (
                 ("the vault's files", _purge_files),
                 ("the databases", _purge_databases),
                 ("exports and reports", _purge_outputs),
             ):
                 for (place, kind), count in sorted(work(con, settings, ledger, scratch, latest, now.date()).items()):
-                    ledger.insert("removals", request_id=latest, place=place, what=kind, count=count)
+                    if count:
+                        ledger.insert("removals", request_id=latest, place=place, what=kind, count=count)
         except (OSError, duckdb.Error) as error:
             reason = re.sub(r"\"[^\"]*\"|'[^']*'", "…", str(error).splitlines()[0])
             raise ErasureUnfinished(
-                f"erasing stopped at {what} ({type(error).__name__}: {reason}); the persons are kept out already,"
+                f"erasing stopped at {stage} ({type(error).__name__}: {reason}); the persons are kept out already,"
                 " and the next forget or nightly goes on with it"
             ) from None
     certificates = []

@@ -1,6 +1,6 @@
 """Who is meant by a customer id, an e-mail or a phone: the person's source records, and what is kept out from now on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.ingest.contracts import load_contracts
 from pipeline.ingest.rules import Reading
@@ -16,11 +16,15 @@ class UnknownPerson(Exception):
 
 @dataclass(frozen=True)
 class Persons:
-    """persons: how many; shared: how many of their identifiers stay, as others show them too; suppressions: rows."""
+    """persons: how many; shared: how many of their identifiers stay, as others show them too; suppressions: rows.
+
+    known: the options that name somebody forgotten already.
+    """
 
     persons: int
     shared: int
     suppressions: list[dict]
+    known: tuple[str, ...]
 
 
 def find_persons(con, settings, ledger, customer_ids, emails, phones, blocked: dict) -> Persons:
@@ -33,15 +37,14 @@ def find_persons(con, settings, ledger, customer_ids, emails, phones, blocked: d
     _read_vault(con, settings)
     _read_records(con, settings, ledger)
     con.execute("create or replace table scratch.meant (source varchar, customer_key varchar)")
-    for place, given in enumerate(customer_ids, start=1):
-        _mean_customer(con, given, place)
+    known = [_mean_customer(con, given, f"--customer-id number {place}") for place, given in enumerate(customer_ids, 1)]
     reading = Reading("UTC", "", "", settings.phone_country_code)
     for kind, given, normal in (("email", emails, email_sql), ("phone", phones, phone_sql)):
         for place, text in enumerate(given, start=1):
             con.execute("create or replace table scratch.given as select trim(?::varchar) as cell", (text,))
             normalised = value(con, f"select {normal('cell', reading)} from scratch.given")
-            _mean_identifier(con, kind, normalised, f"--{kind} number {place}")
-    return _suppressions(con, blocked)
+            known.append(_mean_identifier(con, kind, normalised, f"--{kind} number {place}"))
+    return replace(_suppressions(con, blocked), known=tuple(filter(None, known)))
 
 
 def _read_vault(con, settings):
@@ -106,9 +109,8 @@ def _read_records(con, settings, ledger):
             )
 
 
-def _mean_customer(con, given, place):
+def _mean_customer(con, given, name):
     """The records of a customer id; an id that a merge retired means who it went to."""
-    name = f"--customer-id number {place}"
     con.execute(
         f"""
         create or replace table scratch.meant_now as
@@ -160,22 +162,19 @@ def _mean_identifier(con, kind, identifier, name):
     why = (
         f"{name}: nobody who has landed shows it; run a night first if the person is in an export that did not land yet"
     )
-    _mean(con, why, identifier, name, kind)
+    return _mean(con, why, identifier, name, kind)
 
 
 def _mean(con, why_nobody, text, name, kind="customer_id"):
-    """Keep who is meant now. Somebody forgotten before is nobody now, and that is no error."""
+    """Keep who is meant now. Somebody forgotten before is nobody now, and that is no error: then the option's name."""
     if value(con, "select count(*) from scratch.meant_now"):
         con.execute("insert into scratch.meant select * from scratch.meant_now")
-        return
+        return None
     con.execute("create or replace table scratch.given as select ?::varchar as cell", (text,))
-    if value(
-        con,
-        f"select count(*) from scratch.given where keyed({shown(kind, 'cell')}) in (select hash from scratch.suppressions)",
-    ):
-        print(f"{name}: forgotten already")
-        return
-    raise UnknownPerson(why_nobody)
+    is_forgotten = f"keyed({shown(kind, 'cell')}) in (select hash from scratch.suppressions)"
+    if not value(con, f"select count(*) from scratch.given where {is_forgotten}"):
+        raise UnknownPerson(why_nobody)
+    return name
 
 
 def _suppressions(con, blocked):
@@ -244,4 +243,5 @@ def _suppressions(con, blocked):
         persons,
         value(con, "select count(*) from scratch.shared"),
         [dict(zip(("kind", "sieve", "hash"), row, strict=True)) for row in rows],
+        (),
     )
