@@ -72,11 +72,12 @@ def finish_erasures(settings, ledger, now: datetime) -> list[dict]:
     latest = pending[-1]["request_id"]
     with _connection(settings, ledger, f"purge {latest}") as (con, scratch):
         try:
-            for stage, work in (
+            for name, work in (
                 ("the vault's files", _purge_files),
                 ("the databases", _purge_databases),
                 ("exports and reports", _purge_outputs),
             ):
+                stage = name
                 for (place, kind), count in sorted(work(con, settings, ledger, scratch, latest, now.date()).items()):
                     if count:
                         ledger.insert("removals", request_id=latest, place=place, what=kind, count=count)

@@ -18,14 +18,16 @@ def delete_old_raw(settings, ledger, now: datetime) -> int:
     oldest = (now - timedelta(days=settings.keep_raw_days)).isoformat()
     for content in ledger.rows("select * from contents where observed_at <= ?", (oldest,)):
         raw = settings.vault / content["raw_path"]
-        if raw.exists():
-            raw.unlink()
-            deleted += 1
+        if not raw.exists():
+            continue
         for row in ledger.rows(
             "select rejects_path from landings where content_hash = ? and rejects_path is not null",
             (content["content_hash"],),
         ):
             _drop_texts(settings.vault / row["rejects_path"])
+        # last: what a crash interrupts is done by the next night
+        raw.unlink()
+        deleted += 1
     return deleted
 
 
