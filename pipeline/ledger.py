@@ -28,7 +28,7 @@ create table if not exists repeats (
     run_id text, content_hash text, file_name text, lines_read integer
 );
 create table if not exists suppressions (
-    kind text, sieve integer, hash text primary key, request_id text, suppressed_on text
+    kind text, sieve text, hash text primary key, request_id text, suppressed_on text
 );
 create table if not exists erasures (
     request_id text primary key, requested_at text, status text, persons integer, shared_identifiers integer

@@ -35,8 +35,8 @@ def load_suppressions(con, ledger) -> bool:
     con.execute("drop table if exists scratch.suppressions")
     rows = ledger.rows("select sieve, hash from suppressions")
     if rows:
-        write_frame(con, "scratch.suppressions", pl.DataFrame(rows, {"sieve": pl.Int32, "hash": pl.String}))
-        con.execute("create or replace table scratch.derived (kind varchar, sieve integer, hash varchar)")
+        write_frame(con, "scratch.suppressions", pl.DataFrame(rows, {"sieve": pl.String, "hash": pl.String}))
+        con.execute("create or replace table scratch.derived (kind varchar, sieve varchar, hash varchar)")
     return bool(rows)
 
 

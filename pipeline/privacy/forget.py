@@ -124,8 +124,8 @@ def _connection(settings, ledger, name):
         con.execute("use scratch_file")
         set_key(con, pseudonym_key(settings))
         if not load_suppressions(con, ledger):
-            con.execute("create table scratch.suppressions (sieve integer, hash varchar)")
-            con.execute("create table scratch.derived (kind varchar, sieve integer, hash varchar)")
+            con.execute("create table scratch.suppressions (sieve varchar, hash varchar)")
+            con.execute("create table scratch.derived (kind varchar, sieve varchar, hash varchar)")
         yield con, scratch
     finally:
         con.close()

@@ -64,15 +64,12 @@ def customer_ids(data_dir, numbers):
 def rows_of_others(data_dir, gone):
     """The rows of core of everybody but some customers and their orders, by table."""
     with duckdb.connect(str(read_settings(data_dir).warehouse), read_only=True) as con:
-        lists = {
-            table: columns
-            for table, columns in con.execute(
-                "select table_name, list(column_name order by column_index) from duckdb_columns()"
-                " where schema_name = 'core' group by all"
-            ).fetchall()
-        }
+        lists = con.execute(
+            "select table_name, list(column_name order by column_index) from duckdb_columns()"
+            " where schema_name = 'core' group by all order by all"
+        ).fetchall()
         found = {}
-        for table, columns in sorted(lists.items()):
+        for table, columns in lists:
             kept = ", ".join(
                 name for name in columns if name not in ("referred_by_customer_id", "version_rank", "run_id")
             )
