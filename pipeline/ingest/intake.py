@@ -102,6 +102,9 @@ def take_in(con, path: Path, settings, layouts, ledger, scratch: Path, observed_
             known = ledger.rows("select * from contents where content_hash = ?", (profile.content_hash,))
             is_repeated = known and (settings.vault / known[0]["raw_path"]).exists()
             if not is_repeated:
+                if known:
+                    # its raw file is gone, but it was seen first when it was seen first
+                    observed_at = datetime.fromisoformat(known[0]["observed_at"])
                 outcome = land_content(con, profile, name, settings, layouts, Path(folder), observed_at)
     except (FileNotFoundError, PermissionError) as error:
         if str(error.filename) != str(path):

@@ -128,7 +128,7 @@ def _mean_customer(con, given, name):
         """,
         (given,),
     )
-    _mean(
+    return _mean(
         con, f"{name}: no customer has this id, now or before; look it up in core.customers or an export", given, name
     )
 
