@@ -16,13 +16,12 @@ from pipeline.ingest.contracts import load_contracts
 from pipeline.ingest.intake import (
     OrderDataStopped,
     current_landings,
+    define_keyed,
     inbox_files,
     land_again,
     observation_times,
-    pseudonym_key,
     take_in,
 )
-from pipeline.ingest.keys import set_key
 from pipeline.ingest.sources import load_layouts
 from pipeline.ingest.suites import check_entities
 from pipeline.ingest.suppressions import is_suppressing, load_suppressions
@@ -123,7 +122,7 @@ def ingest(night, report):
     ingest_con = connect(settings, night.scratch)
     ingest_con.execute("attach ? as scratch_file", (str(night.scratch / "ingest.duckdb"),))
     ingest_con.execute("use scratch_file")
-    set_key(ingest_con, pseudonym_key(settings))
+    define_keyed(ingest_con, settings)
     load_suppressions(ingest_con, ledger)
     landed = 0
     with closing(ingest_con):

@@ -14,6 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from pipeline.ingest.contracts import load_contracts
+from pipeline.ingest.keys import set_key
 from pipeline.ingest.land import EDITED, Landing, land_file
 from pipeline.ingest.read import (
     UnreadableFile,
@@ -72,6 +73,11 @@ def pseudonym_key(settings) -> str:
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_hex(32))
     return path.read_text().strip()
+
+
+def define_keyed(con, settings) -> None:
+    """The macros of keyed hashes, with this data folder's key."""
+    set_key(con, pseudonym_key(settings))
 
 
 def inbox_files(settings) -> list[Path]:

@@ -12,8 +12,7 @@ import duckdb
 import polars as pl
 
 from pipeline.ingest.clean import clean_vault_files
-from pipeline.ingest.intake import pseudonym_key
-from pipeline.ingest.keys import set_key
+from pipeline.ingest.intake import define_keyed
 from pipeline.ingest.sources import load_layouts
 from pipeline.ingest.suppressions import find_matches, load_suppressions, shown
 from pipeline.privacy.certificate import write_certificate
@@ -122,7 +121,7 @@ def _connection(settings, ledger, name):
     try:
         con.execute("attach ? as scratch_file", (str(scratch / "erasure.duckdb"),))
         con.execute("use scratch_file")
-        set_key(con, pseudonym_key(settings))
+        define_keyed(con, settings)
         if not load_suppressions(con, ledger):
             con.execute("create table scratch.suppressions (sieve varchar, hash varchar)")
             con.execute("create table scratch.derived (kind varchar, sieve varchar, hash varchar)")

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import duckdb
+import polars as pl
 
 from tests.builders import write_layout
 
@@ -168,16 +169,20 @@ def write_canaries(data_dir: Path, numbers) -> None:
 
 def find_texts(folder: Path, texts, leave_out=()) -> list[tuple[str, str]]:
     """(file, text) of every text that stands in a file's name, bytes or uncompressed content, in any encoding used here."""
-    wanted = [
-        (text, text.encode(encoding)) for text in texts for encoding in ("utf-8", "utf-16-le", "utf-16-be", "gb18030")
-    ]
+    # as Latin-1 every byte is one character, and Polars looks for all patterns in one pass
+    wanted = {
+        text.encode(encoding).decode("latin-1"): text
+        for text in texts
+        for encoding in ("gb18030", "utf-16-be", "utf-16-le", "utf-8")
+    }
     found = []
     for path in sorted(folder.rglob("*")):
         place = str(path.relative_to(folder))
         if not path.is_file() or place.split("/")[0] in leave_out or place in leave_out:
             continue
-        content = b"\n".join([place.encode(), *_contents(path)])
-        found += sorted({(place, text) for text, sought in wanted if sought in content})
+        content = b"\n".join([place.encode(), *_contents(path)]).decode("latin-1")
+        hits = pl.Series([content]).str.extract_many(list(wanted), overlapping=True)[0]
+        found += sorted({(place, wanted[hit]) for hit in hits})
     return found
 
 
