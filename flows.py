@@ -43,13 +43,18 @@ from pipeline.ledger import Ledger
 from pipeline.night import STEPS, Night, NightFailed, take_step
 from pipeline.privacy.audit import audit
 from pipeline.privacy.backup import BackupError, back_up, remove_stale_freeze
+from pipeline.privacy.certificate import certificate_lines
+from pipeline.privacy.forget import ErasureUnfinished, finish_erasures, forget
+from pipeline.privacy.persons import UnknownPerson
 from pipeline.privacy.restore import restore
+from pipeline.privacy.retention import delete_old_raw
 from pipeline.privacy.roles import load_roles
 from pipeline.reports.audience_files import write_audiences
 from pipeline.settings import Settings, SettingsError, read_settings
 from pipeline.tags.audiences import AUDIENCE_FOLDER, AudienceError, load_audiences
 from pipeline.tags.catalogue import CATALOGUE_FOLDER, CatalogueError, load_catalogue
 from pipeline.transform.companies import load_company_rules
+from pipeline.transform.identity_rules import IdentityError, load_decisions, load_rules
 from pipeline.transform.survivorship import SurvivorshipError, load_survivorship
 from pipeline.warehouse import Busy, finish_publication, lock, newest_as_of, publication_lock
 
@@ -92,6 +97,9 @@ def _night(settings, day, run_id, started_at, full):
     ledger.close_interrupted(str(started_at))
     shutil.rmtree(settings.vault / "scratch", ignore_errors=True)
     remove_stale_freeze(settings)
+    with publication_lock(settings.warehouse.parent):
+        for certificate in finish_erasures(settings, ledger, started_at):
+            audit(ledger, "forget", f"vault/certificates/{certificate['request_id']}.json", certificate["persons"])
     ledger.insert(
         "runs", run_id=run_id, as_of=str(day), status="running", started_at=str(started_at), ended_at=None, message=""
     )
@@ -111,6 +119,7 @@ def _night(settings, day, run_id, started_at, full):
         # before the scratch folder goes: what a committed night could not move yet lies in it
         _finish_publication(settings, ledger)
         shutil.rmtree(settings.vault / "scratch" / run_id, ignore_errors=True)
+    delete_old_raw(settings, ledger, started_at)
     ledger.finish_run(run_id, "done", _now(), "; ".join(night.warnings))
     summary = {
         "as_of": str(day),
@@ -206,7 +215,9 @@ def _check_folder(data_dir):
     load_catalogue(CATALOGUE_FOLDER, settings.data_dir / "tags")
     load_audiences(AUDIENCE_FOLDER, settings.data_dir / "audiences")
     load_roles(settings)
-    load_company_rules(settings.data_dir / "identity")
+    load_rules(settings.identity)
+    load_decisions(settings.identity)
+    load_company_rules(settings.identity)
     return settings
 
 
@@ -284,6 +295,36 @@ def _progress():
     return report
 
 
+def run_forget(arguments):
+    """Erase persons everywhere, keep them out of later exports, and write a certificate of it."""
+    settings = _check_folder(arguments.data_dir)
+    if not (arguments.customer_id or arguments.email or arguments.phone):
+        raise SettingsError("forget: say whom, by --customer-id, --email or --phone")
+    now = datetime.now(UTC).replace(tzinfo=None)
+    request_id = f"{now:%Y%m%dT%H%M%S}-{os.getpid()}"
+    secure_folders(settings)
+    holder = {"forget": request_id, "process": os.getpid(), "since": f"{now:%Y-%m-%d %H:%M:%S} UTC"}
+    with lock(settings.warehouse.parent / "lock", holder):
+        ledger = Ledger(settings.ledger)
+        _finish_publication(settings, ledger)
+        ledger.close_interrupted(str(now))
+        shutil.rmtree(settings.vault / "scratch", ignore_errors=True)
+        remove_stale_freeze(settings)
+        blocked = load_rules(settings.identity)["blocked"]
+        with publication_lock(settings.warehouse.parent):
+            certificate, known = forget(
+                settings, ledger, request_id, now, arguments.customer_id, arguments.email, arguments.phone, blocked
+            )
+        audit(ledger, "vault opened", "vault/vault.duckdb", purpose="forget")
+        if certificate:
+            audit(ledger, "forget", f"vault/certificates/{request_id}.json", certificate["persons"])
+    for option in known:
+        print(f"{option}: forgotten already, and kept out since")
+    if certificate:
+        print("\n".join(certificate_lines(certificate)))
+        print(f"  certificate  {settings.vault / 'certificates' / request_id}.json")
+
+
 def run_serve(arguments):
     """Serve nightly as a Prefect deployment on a schedule, in the business time zone."""
     settings = _check_folder(arguments.data_dir)
@@ -352,6 +393,15 @@ def parse(arguments=None):
     restored = command("restore", run_restore)
     restored.add_argument("--from", dest="source", type=Path, required=True, help="an archive that backup wrote")
     restored.add_argument("--replace", action="store_true", help="move the present data folder aside first")
+    forgotten = command("forget", run_forget)
+    for option, of in (
+        ("--customer-id", "a customer id, also an old one"),
+        ("--email", "an e-mail"),
+        ("--phone", "a phone"),
+    ):
+        forgotten.add_argument(
+            option, action="append", default=[], metavar="X", help=f"{of}; may be given several times"
+        )
     serve = command("serve", run_serve)
     serve.add_argument("--cron", default="0 2 * * *", help="when, in the business time zone (default: 0 2 * * *)")
     serve.add_argument(
@@ -384,9 +434,20 @@ def main(arguments=None) -> int:
     parsed = parse(arguments)
     try:
         parsed.run(parsed)
-    except (SettingsError, ContractError, SurvivorshipError, CatalogueError, AudienceError) as error:
+    except (
+        SettingsError,
+        ContractError,
+        IdentityError,
+        SurvivorshipError,
+        CatalogueError,
+        AudienceError,
+        UnknownPerson,
+    ) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except ErasureUnfinished as error:
+        print(f"failed: {error}", file=sys.stderr)
+        return 1
     except (NightFailed, Busy, BackupError, OSError, duckdb.Error, sqlite3.Error) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         print(f"failed, and what was published before still stands: {reason}", file=sys.stderr)

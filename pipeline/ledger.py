@@ -12,7 +12,7 @@ create table if not exists runs (
 );
 create table if not exists contents (
     content_hash text primary key, file_id text, file_name text, size_bytes integer, line_count integer,
-    observed_at text, raw_path text, layout text, header text
+    observed_at text, raw_path text, layout text, header text, raw_hash text
 );
 create table if not exists landings (
     content_hash text, fingerprint text, entity text, lines_read integer, landed integer, rejected integer,
@@ -34,6 +34,13 @@ create trigger if not exists audit_rows_stay before delete on audit
 begin select raise(abort, 'audit rows are not deleted'); end;
 create trigger if not exists audit_rows_stand before update on audit
 begin select raise(abort, 'audit rows are not changed'); end;
+create table if not exists suppressions (
+    kind text, sieve text, hash text primary key, request_id text, suppressed_on text
+);
+create table if not exists erasures (
+    request_id text primary key, requested_at text, status text, persons integer, shared_identifiers integer
+);
+create table if not exists removals (request_id text, place text, what text, count integer);
 """
 
 
@@ -45,6 +52,10 @@ class Ledger:
         path.parent.mkdir(parents=True, exist_ok=True)
         with closing(self._open()) as db, db:
             db.executescript(SCHEMA)
+            columns = [row[1] for row in db.execute("pragma table_info(contents)")]
+            if "raw_hash" not in columns:
+                # a ledger of before files could be kept without some of their lines
+                db.execute("alter table contents add column raw_hash text")
 
     def _open(self):
         return sqlite3.connect(self.path, timeout=30)
@@ -62,6 +73,21 @@ class Ledger:
                 db.executemany(
                     f"insert or replace into {table} ({names}) values ({marks})", [tuple(row.values()) for row in rows]
                 )
+
+    def insert_new(self, tables: dict[str, list[dict]]) -> None:
+        """Rows into several tables, all or none; rows whose key is there already stay as they are."""
+        with closing(self._open()) as db, db:
+            for table, rows in tables.items():
+                for row in rows:
+                    marks = ", ".join("?" for _ in row)
+                    db.execute(
+                        f"insert or ignore into {table} ({', '.join(row)}) values ({marks})", tuple(row.values())
+                    )
+
+    def change(self, sql: str, parameters=()) -> None:
+        """An update or a deletion."""
+        with closing(self._open()) as db, db:
+            db.execute(sql, parameters)
 
     def rows(self, sql: str, parameters=()) -> list[dict]:
         """A query's rows as dictionaries."""

@@ -25,6 +25,7 @@ from pipeline.ingest.intake import (
 )
 from pipeline.ingest.sources import load_layouts
 from pipeline.ingest.suites import check_entities
+from pipeline.ingest.suppressions import is_suppressing, load_suppressions
 from pipeline.ledger import Ledger
 from pipeline.meanings import comment_all
 from pipeline.models.churn import run_churn
@@ -33,6 +34,7 @@ from pipeline.models.records import BACKTEST_SCHEMA, MODEL_RUN_SCHEMA
 from pipeline.models.rfm import run_rfm
 from pipeline.models.segments import run_segments
 from pipeline.privacy.audit import audit
+from pipeline.privacy.forget import clean_vault, keep_derived
 from pipeline.privacy.role_files import RoleError, write_role
 from pipeline.privacy.roles import load_roles, role_files, role_path
 from pipeline.reports.audience_files import write_audiences
@@ -75,7 +77,13 @@ from pipeline.warehouse import (
     write_frame,
 )
 
-STATUS_ZH = {"unknown": "无法识别", "unreadable": "无法读取", "changing": "读取时发生变化", "failed": "未入库"}
+STATUS_ZH = {
+    "outdated": "沿用此前的入库结果",
+    "unknown": "无法识别",
+    "unreadable": "无法读取",
+    "changing": "读取时发生变化",
+    "failed": "未入库",
+}
 MODEL_STATUS_ZH = {"held": "暂不使用", "not enough data": "数据不足"}
 PUBLISHED_STATE = ("marts", "scores", "tags", "ops")
 
@@ -140,6 +148,7 @@ def ingest(night, report):
     ingest_con.execute("attach ? as scratch_file", (str(night.scratch / "ingest.duckdb"),))
     ingest_con.execute("use scratch_file")
     define_keyed(ingest_con, settings)
+    load_suppressions(ingest_con, ledger)
     landed = 0
     with closing(ingest_con):
         earlier = ledger.rows("select * from contents order by observed_at, content_hash")
@@ -162,8 +171,12 @@ def ingest(night, report):
             landed += sum(landing.landed for landing in outcome.landings)
             report(f"{outcome.file_name}: {outcome.status}", sum(landing.landed for landing in outcome.landings))
             _warn_of_unknown_words(night, outcome)
+        if is_suppressing(ingest_con) and keep_derived(ingest_con, ledger, night.run_id, night.as_of):
+            # files that landed before the one that showed whose they are
+            clean_vault(ingest_con, settings, ledger, night.layouts, night.scratch, night.run_id, night.as_of)
+    _warn_of_outdated(night, outcomes)
     for outcome in outcomes:
-        if outcome.status in ("unknown", "unreadable", "changing", "failed"):
+        if outcome.status in STATUS_ZH:
             night.warn(
                 f"{outcome.file_name}: {outcome.status}: {outcome.message}",
                 f"{outcome.file_name}：{STATUS_ZH[outcome.status]}：{outcome.message}",
@@ -193,6 +206,16 @@ def ingest(night, report):
             f"没有来源提供{'、'.join(load_contracts()[entity].meaning['zh'] for entity in absent)}：依赖它们的内容已省略",
         )
     return landed
+
+
+def _warn_of_outdated(night, outcomes):
+    """One warning a reason: where raw files are kept for some days only, many files stand as they landed."""
+    for message in sorted({outcome.message for outcome in outcomes if outcome.status == "outdated"}):
+        names = [
+            outcome.file_name for outcome in outcomes if (outcome.status, outcome.message) == ("outdated", message)
+        ]
+        listed = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+        night.warn(f"{listed}: {message}", f"{listed}：沿用此前的入库结果：{message}")
 
 
 def _warn_of_unknown_words(night, outcome):

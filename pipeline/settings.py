@@ -35,6 +35,7 @@ class Settings:
     workbook_max_customers: int = 100_000
     daily_snapshots: int = 14
     monthly_snapshots: int = 12
+    keep_raw_days: int = 0
     storage_version: str = "v1.2.0"
     memory_limit: str = "4GiB"
     threads: int = 0
@@ -142,6 +143,7 @@ def _check(settings):
         "workbook_max_customers": 1,
         "daily_snapshots": 1,
         "monthly_snapshots": 0,
+        "keep_raw_days": 0,
         "threads": 0,
         "seed": 0,
     }

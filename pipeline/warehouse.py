@@ -186,6 +186,12 @@ def finish_publication(journal: Path, record: Callable[[dict], None] | None = No
     return ("completed" if committed else "undone"), plan["night"]
 
 
+def replace_file(source: Path, target: Path) -> None:
+    """Put a finished file into the place of another, safely on disk: readers see the old one or the new one, whole."""
+    _sync(source)
+    _move(source, target)
+
+
 def _move(source: Path, target: Path):
     target.parent.mkdir(parents=True, exist_ok=True)
     target.with_name(target.name + ".wal").unlink(missing_ok=True)

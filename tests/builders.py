@@ -9,8 +9,11 @@ import duckdb
 import polars as pl
 import yaml
 
+from pipeline.ingest.clean import clean_vault_files
 from pipeline.ingest.intake import inbox_files, land_again, observation_times, secure_folders, take_in
+from pipeline.ingest.keys import set_key
 from pipeline.ingest.sources import load_layouts, read_layout
+from pipeline.ingest.suppressions import load_suppressions
 from pipeline.ledger import Ledger
 from pipeline.settings import read_settings
 
@@ -123,12 +126,8 @@ def ingest_connection():
     con = duckdb.connect()
     con.execute("set timezone = 'UTC'")
     con.execute("set threads = 2")
-    con.execute("set variable pseudonym_key = 'a key'")
     con.execute("create schema scratch")
-    con.execute(
-        "create temp macro keyed(v) as"
-        " sha256(getvariable('pseudonym_key') || sha256(getvariable('pseudonym_key') || v))[:32]"
-    )
+    set_key(con, "a key")
     return con
 
 
@@ -200,6 +199,19 @@ class Intake:
         """One file dropped and taken in: its Outcome."""
         self.drop(name, content)
         return self.night()[name]
+
+    def suppress(self, **shown: str) -> None:
+        """Keep somebody out: email=..., phone=..., customer="source|key", order="source|number"."""
+        for kind, text in shown.items():
+            whole = f"{kind}:{text}".replace("|", "\x1f")
+            (row,) = self.con.execute("select sieve($1), keyed($1)", (whole,)).fetchall()
+            named = {"kind": kind, "sieve": row[0], "hash": row[1], "request_id": "r", "suppressed_on": "2026-11-20"}
+            self.ledger.insert_all({"suppressions": [named]})
+        load_suppressions(self.con, self.ledger)
+
+    def clean(self) -> dict:
+        """The vault's files without the suppressed."""
+        return clean_vault_files(self.con, self.settings, self.layouts(), self.ledger, self.scratch)
 
     def landed(self, landing) -> list[dict]:
         """The rows of a landing, in the order of the file."""

@@ -14,7 +14,8 @@ from pathlib import Path
 import polars as pl
 
 from pipeline.ingest.contracts import load_contracts
-from pipeline.ingest.land import Landing, land_file
+from pipeline.ingest.keys import set_key
+from pipeline.ingest.land import EDITED, Landing, land_file
 from pipeline.ingest.read import (
     UnreadableFile,
     first_text,
@@ -22,9 +23,11 @@ from pipeline.ingest.read import (
     profile_file,
     readable_copy,
     unpack_gzip,
+    write_kept,
 )
 from pipeline.ingest.rules import Reading
 from pipeline.ingest.sources import Layout, nearest_layout, recognise
+from pipeline.warehouse import replace_file
 
 ORDER_DATA = ("orders", "order_items")
 
@@ -35,7 +38,10 @@ class OrderDataStopped(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file. status: landed, repeated, kept (nothing new), unknown, changing, unreadable, failed."""
+    """What became of one file. status: landed, repeated, kept (nothing new), outdated, unknown, changing, unreadable, failed.
+
+    kept: the file without the lines of the suppressed, where there are any, with the hash of its content.
+    """
 
     file_name: str
     status: str
@@ -48,6 +54,8 @@ class Outcome:
     observed_at: str = ""
     header: tuple[str, ...] = ()
     landings: tuple[Landing, ...] = ()
+    kept: Path | None = None
+    kept_hash: str | None = None
 
 
 def secure_folders(settings) -> None:
@@ -68,12 +76,8 @@ def pseudonym_key(settings) -> str:
 
 
 def define_keyed(con, settings) -> None:
-    """The macro keyed(text): 32 hex digits that only who has the pseudonym key can make."""
-    con.execute("set variable pseudonym_key = ?", (pseudonym_key(settings),))
-    con.execute(
-        "create or replace temp macro keyed(v) as"
-        " sha256(getvariable('pseudonym_key') || sha256(getvariable('pseudonym_key') || v))[:32]"
-    )
+    """The macros of keyed hashes, with this data folder's key."""
+    set_key(con, pseudonym_key(settings))
 
 
 def inbox_files(settings) -> list[Path]:
@@ -104,7 +108,10 @@ def take_in(con, path: Path, settings, layouts, ledger, scratch: Path, observed_
             known = ledger.rows("select * from contents where content_hash = ?", (profile.content_hash,))
             is_repeated = known and (settings.vault / known[0]["raw_path"]).exists()
             if not is_repeated:
-                outcome = _land(con, profile, name, settings, layouts, Path(folder), observed_at)
+                if known:
+                    # its raw file is gone, but it was seen first when it was seen first
+                    observed_at = datetime.fromisoformat(known[0]["observed_at"])
+                outcome = land_content(con, profile, name, settings, layouts, Path(folder), observed_at)
     except (FileNotFoundError, PermissionError) as error:
         if str(error.filename) != str(path):
             raise
@@ -121,6 +128,8 @@ def take_in(con, path: Path, settings, layouts, ledger, scratch: Path, observed_
         return _changing(name, before)
     if is_repeated:
         return _repeated(path, name, known[0], ledger, run_id)
+    if outcome.kept and outcome.status != "landed":
+        outcome.kept.unlink()
     if outcome.status == "landed":
         _keep_raw(path, name, profile, outcome, settings, layouts[outcome.layout], ledger)
     return outcome
@@ -139,11 +148,11 @@ def _changing(name, before):
 
 
 def land_again(con, content: dict, settings, layouts, ledger, scratch: Path, full: bool) -> Outcome:
-    """A raw file of an earlier night: kept as it landed, unless its mapping or contract changed, or everything is derived anew."""
-    name = content["file_name"]
-    layout = layouts.get(content["layout"])
-    if content["header"]:
-        layout = recognise(Path(name).name, json.loads(content["header"]), layouts) or layout
+    """A raw file of an earlier night: kept as it landed, unless its mapping or contract changed, or everything is derived anew.
+
+    A file whose raw copy is gone stands as it last landed (status outdated), until it is put into the inbox again.
+    """
+    name, layout = content["file_name"], layout_of(content, layouts)
     if layout is None:
         return Outcome(
             name, "unknown", f"its layout {content['layout']} is gone; what it landed is left out", content["file_id"]
@@ -161,39 +170,98 @@ def land_again(con, content: dict, settings, layouts, ledger, scratch: Path, ful
         "line_count": content["line_count"],
         "observed_at": content["observed_at"],
     }
-    if landed and not full and all((settings.vault / row["path"]).exists() for row in landed):
+    is_as_it_should = landed and all((settings.vault / row["path"]).exists() for row in landed)
+    if is_as_it_should and not full:
         ledger.insert("contents", **content | {"layout": layout.name})
         return Outcome(name, "kept", **common)
     if not raw.exists():
+        if is_as_it_should:
+            return Outcome(name, "outdated", "kept as it landed, since its raw file is no longer there", **common)
+        every = "select * from landings where content_hash = ? order by rowid"
+        if _newest_whole(ledger.rows(every, (content["content_hash"],)), settings):
+            why = "kept as it landed under an earlier mapping; put the export into the inbox again to apply the new one"
+            return Outcome(name, "outdated", why, **common)
         why = "its raw file is not in the vault; put the export into the inbox again"
         return Outcome(name, "unreadable", why, **common)
-    observed_at = datetime.fromisoformat(content["observed_at"])
     try:
         with tempfile.TemporaryDirectory(dir=scratch) as folder:
-            profile = profile_file(unpack_gzip(raw, Path(folder)))
-            if profile.content_hash != content["content_hash"]:
-                raise UnreadableFile("its raw file in the vault is not as it was; put the export into the inbox again")
-            outcome = _land(con, profile, name, settings, {layout.name: layout}, Path(folder), observed_at)
+            # beside the vault first: a file that cannot land again leaves what stands
+            outcome = adopt(land_raw(con, content, layout, settings, Path(folder)), settings)
     except UnreadableFile as error:
         return Outcome(name, "unreadable", str(error), **common)
+    if outcome.kept:
+        replace_file(outcome.kept, raw)
+        content = content | {"raw_hash": outcome.kept_hash}
     if outcome.status == "landed":
-        _record_landings(outcome, content["content_hash"], layout, settings, ledger)
+        record_landings(outcome, content["content_hash"], layout, settings, ledger)
         ledger.insert("contents", **content | {"layout": layout.name})
     return outcome
 
 
+def layout_of(content: dict, layouts) -> Layout | None:
+    """The layout that a kept file has now: the one that fits its header best, else the one by which it landed."""
+    layout = layouts.get(content["layout"])
+    if content["header"]:
+        layout = recognise(Path(content["file_name"]).name, json.loads(content["header"]), layouts) or layout
+    return layout
+
+
+def land_raw(con, content: dict, layout, settings, scratch: Path, is_strict=True) -> Outcome:
+    """A kept file landed by a layout, into the scratch folder. Raises UnreadableFile when it is not as it was."""
+    profile = profile_file(unpack_gzip(settings.vault / content["raw_path"], scratch))
+    if profile.content_hash != (content["raw_hash"] or content["content_hash"]):
+        raise UnreadableFile("its raw file in the vault is not as it was; put the export into the inbox again")
+    profile = replace(profile, content_hash=content["content_hash"])
+    observed_at = datetime.fromisoformat(content["observed_at"])
+    return land_content(
+        con, profile, content["file_name"], settings, {layout.name: layout}, scratch, observed_at, scratch, is_strict
+    )
+
+
+def adopt(outcome: Outcome, settings) -> Outcome:
+    """The landed and rejected files of an outcome, moved from the scratch folder into the vault."""
+    landings = []
+    for landing in outcome.landings:
+        moved = {}
+        for name, kind in (("path", "landed"), ("rejects_path", "rejected")):
+            source = getattr(landing, name)
+            if source and source.exists():
+                moved[name] = settings.vault / kind / landing.entity / source.name
+                moved[name].parent.mkdir(parents=True, exist_ok=True)
+                os.replace(source, moved[name])
+        landings.append(replace(landing, **moved))
+    return replace(outcome, landings=tuple(landings))
+
+
 def current_landings(settings, layouts, ledger) -> list[dict]:
-    """The landings that a night builds on: every file by its present layout's mapping, oldest first."""
+    """The landings that a night builds on, oldest file first.
+
+    Every file by its present layout's mapping; where that could not be applied, as the file last landed.
+    """
     rows = ledger.rows(
         "select landings.*, contents.file_id, contents.file_name, contents.layout, contents.observed_at"
-        " from landings inner join contents using (content_hash)"
-        " order by contents.observed_at, contents.content_hash, landings.entity"
+        " from landings inner join contents using (content_hash) order by landings.rowid"
     )
-    return [
-        row
-        for row in rows
-        if row["layout"] in layouts and row["fingerprint"] == fingerprint(layouts[row["layout"]], settings)
-    ]
+    files = {}
+    for row in rows:
+        files.setdefault((row["observed_at"], row["content_hash"]), []).append(row)
+    found = []
+    for _, landings in sorted(files.items()):
+        layout = layouts.get(landings[0]["layout"])
+        if layout:
+            chosen = _newest_whole(landings, settings, fingerprint(layout, settings))
+            found += sorted(chosen, key=lambda landing: landing["entity"])
+    return found
+
+
+def _newest_whole(landings, settings, version=None):
+    """Of one file's landings, oldest first: those by a version of its mapping, else the newest whose files are there."""
+    versions = [version, *dict.fromkeys(landing["fingerprint"] for landing in reversed(landings))]
+    for version in versions:
+        chosen = [landing for landing in landings if landing["fingerprint"] == version]
+        if chosen and all((settings.vault / landing["path"]).exists() for landing in chosen):
+            return chosen
+    return []
 
 
 def fingerprint(layout: Layout, settings) -> str:
@@ -202,7 +270,11 @@ def fingerprint(layout: Layout, settings) -> str:
     return f"{layout.fingerprint}-{zone}-{settings.reporting_currency}-{settings.phone_country_code}".replace("/", "_")
 
 
-def _land(con, profile, name, settings, layouts, scratch, observed_at):
+def land_content(con, profile, name, settings, layouts, scratch, observed_at, folder=None, is_strict=True) -> Outcome:
+    """A file's content landed into the vault (or another folder) by the layout that recognises it.
+
+    Raises UnreadableFile, and where is_strict OrderDataStopped when order data cannot be believed.
+    """
     layout, delimiter, header = _recognised(profile, Path(name).name, layouts)
     if layout is None:
         return Outcome(name, "unknown", _not_recognised(name, header, layouts), size_bytes=profile.size_bytes)
@@ -224,17 +296,22 @@ def _land(con, profile, name, settings, layouts, scratch, observed_at):
     version = fingerprint(layout, settings)
 
     def target(kind, entity):
-        return settings.vault / kind / entity / f"{file_id}-{version}.parquet"
+        return (folder or settings.vault) / kind / entity / f"{file_id}-{version}.parquet"
 
-    landings = land_file(con, readable, layout, _reading(layout, settings), target, scratch)
+    landings = land_file(con, readable, layout, reading_of(layout, settings), target, scratch)
     outcome = Outcome(name, "landed", "; ".join(notes), landings=landings, **common)
+    if (scratch / EDITED).exists():
+        # beside the scratch folder of this file, which is gone before the copy is put into its place
+        kept = scratch.with_name(f"{file_id}.kept")
+        kept_hash = write_kept(scratch / EDITED, readable.copied_from, Path(name).suffix.lower() == ".gz", kept)
+        outcome = replace(outcome, kept=kept, kept_hash=kept_hash)
     for landing in landings:
         why = landing.failed or _too_many(landing)
         if why:
             for one in landings:
                 if one.path:
                     one.path.unlink(missing_ok=True)
-            if landing.entity in ORDER_DATA:
+            if landing.entity in ORDER_DATA and is_strict:
                 raise OrderDataStopped(
                     f"{name}: {landing.entity}: {why}. Mend the file, or its layout {layout.name}.yaml, or take it out of the inbox"
                 )
@@ -247,17 +324,18 @@ def _land(con, profile, name, settings, layouts, scratch, observed_at):
 def _too_many(landing):
     limit = load_contracts()[landing.entity].max_rejected_share
     # a single bad row beside good ones stops nothing, however short its file
-    several = landing.rejected > 1 or landing.landed == 0
-    if several and landing.rejected > limit * landing.lines_read:
+    rejected = landing.rejected - landing.suppressed
+    several = rejected > 1 or landing.landed == 0
+    if several and rejected > limit * (landing.lines_read - landing.suppressed):
         rule, column = (
-            landing.rejects.filter(pl.col("action") == "rejected")
+            landing.rejects.filter(pl.col("action") == "rejected", pl.col("rule") != "suppressed")
             .group_by("rule", "column_name")
             .len()
             .sort(pl.col("len"), "rule", descending=[True, False])
             .row(0)[:2]
         )
         return (
-            f"{landing.rejected} of {landing.lines_read} rows are rejected, more than max_rejected_share {limit},"
+            f"{rejected} of {landing.lines_read} rows are rejected, more than max_rejected_share {limit},"
             f" most for {' '.join(filter(None, (column, rule)))}; "
             f"the reasons stand in vault/{landing.rejects_path.parent.parent.name}/{landing.entity}"
         )
@@ -294,7 +372,8 @@ def _not_recognised(name, header, layouts):
     return "no layout fits its first line; write one in data/sources (README: your own exports in five minutes)"
 
 
-def _reading(layout, settings):
+def reading_of(layout: Layout, settings) -> Reading:
+    """What the cells of a layout's files mean beyond their columns."""
     return Reading(
         timezone=layout.timezone or settings.business_timezone,
         currency=layout.currency or settings.reporting_currency,
@@ -339,8 +418,13 @@ def _keep_raw(path, name, profile, outcome, settings, layout, ledger):
         raw_path=str(raw_path),
         layout=layout.name,
         header=header,
+        raw_hash=outcome.kept_hash,
     )
-    _record_landings(outcome, profile.content_hash, layout, settings, ledger)
+    record_landings(outcome, profile.content_hash, layout, settings, ledger)
+    if outcome.kept:
+        replace_file(outcome.kept, target)
+        path.unlink()
+        return
     try:
         os.replace(path, target)
     except OSError as error:
@@ -353,7 +437,7 @@ def _keep_raw(path, name, profile, outcome, settings, layout, ledger):
         path.unlink()
 
 
-def _record_landings(outcome, content_hash, layout, settings, ledger):
+def record_landings(outcome: Outcome, content_hash: str, layout: Layout, settings, ledger) -> None:
     """All landings of a file at once: one that is on record with some of its entities would be taken for whole."""
     ledger.insert_all(
         "landings",
@@ -377,6 +461,8 @@ def _record_landings(outcome, content_hash, layout, settings, ledger):
 
 
 def _discard(outcome):
+    if outcome.kept:
+        outcome.kept.unlink()
     for landing in outcome.landings:
         for path in (landing.path, landing.rejects_path):
             if path:

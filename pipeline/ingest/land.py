@@ -1,15 +1,27 @@
 """One export file -> typed rows as Parquet, and its bad rows in quarantine, each line accounted for."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
 
 from pipeline.ingest.contracts import Contract, load_contracts
+from pipeline.ingest.lines import LineIndex
 from pipeline.ingest.read import Profile, Rows, UnreadableFile, first_text, header_of, keep_raw, read_rows, unique_names
 from pipeline.ingest.rules import Reading, problems, range_problems, raw_cell, typed_cell
 from pipeline.ingest.sources import EntityMap, Field, Layout
+from pipeline.ingest.suppressions import (
+    MARK,
+    begin_file,
+    edits_of,
+    empty_suppressed,
+    find_suppressed,
+    hide_refused,
+    is_suppressing,
+    mark_refused,
+    without_texts,
+)
 from pipeline.warehouse import frame, identifier, literal, value, write_frame
 
 REJECTS = {
@@ -21,11 +33,15 @@ REJECTS = {
 }
 
 
+EDITED = "edited"
+
+
 @dataclass(frozen=True)
 class Landing:
     """One entity of one file: where its rows lie, and its lines: read = landed + rejected + duplicates.
 
     record_count is less than landed only where several lines fold into one record. failed says why nothing landed.
+    suppressed: how many of the rejected lines are of somebody who is to be forgotten.
     """
 
     entity: str
@@ -39,27 +55,43 @@ class Landing:
     rejects: pl.DataFrame | None = None
     failed: str | None = None
     notes: tuple[str, ...] = ()
+    suppressed: int = 0
 
 
 def land_file(con, profile: Profile, layout: Layout, reading: Reading, target, scratch: Path) -> tuple[Landing, ...]:
     """Land every entity of a readable file. target(kind, entity) gives the path of a landed or rejected Parquet file.
 
-    con holds the variables file_id, observed_at and pseudonym_key. Raises UnreadableFile when the file cannot be read.
+    con holds the variables file_id, observed_at and pseudonym_key, and the table scratch.suppressions where anybody is
+    suppressed: their rows do not land, and the file as it may be kept is then scratch / EDITED. Raises UnreadableFile
+    when the file cannot be read.
     """
     delimiter = layout.delimiter or header_of(first_text(profile))[0]
     names = unique_names(header_of(first_text(profile), (delimiter,))[1]) if layout.header else layout.column_names
     absent = {entity: _absent(load_contracts()[entity], mapping, names) for entity, mapping in layout.entities.items()}
-    keep = keep_raw
+    keep, marker = keep_raw, names[0] if is_suppressing(con) else None
     if len(layout.entities) == 1 and not any(absent.values()):
         # typed straight from the file: the text itself is kept only where several entities need it
         ((entity, mapping),) = layout.entities.items()
 
         def keep(con):
-            return _check(con, load_contracts()[entity], mapping, reading, set(names), "scratch.records")
+            return _check(con, load_contracts()[entity], mapping, reading, set(names), "scratch.records", marker)
 
     rows = read_rows(
         con, profile, delimiter, layout.quote, None if layout.header else layout.column_names, scratch, keep
     )
+    if marker is not None:
+        present = [entity for entity in layout.entities if not absent[entity]]
+        begin_file(con)
+        for entity in present:
+            contract, mapping = load_contracts()[entity], layout.entities[entity]
+            if keep is keep_raw:
+                _check(con, contract, mapping, reading, set(names), "scratch.raw", marker)
+            find_suppressed(con, contract, layout, mapping.fold, customer_key(contract, layout))
+        rows = replace(rows, refused=mark_refused(con, rows.refused, layout, reading))
+        edits = edits_of(con, rows, layout, delimiter)
+        if edits:
+            LineIndex(profile.path, "").write_with(edits, scratch / EDITED)
+        rows = hide_refused(rows)
     landings = []
     for entity, mapping in layout.entities.items():
         contract = load_contracts()[entity]
@@ -69,7 +101,9 @@ def land_file(con, profile: Profile, layout: Layout, reading: Reading, target, s
             landings.append(Landing(entity, lines_read, 0, lines_read, 0, 0, failed=why))
             continue
         if keep is keep_raw:
-            _check(con, contract, mapping, reading, set(names), "scratch.raw")
+            _check(con, contract, mapping, reading, set(names), "scratch.raw", marker)
+        if marker is not None:
+            empty_suppressed(con, contract)
         landings.append(_land_entity(con, rows, layout, contract, mapping, lines_read, target))
     return tuple(landings)
 
@@ -100,6 +134,7 @@ def _land_entity(con, rows, layout, contract, mapping, lines_read, target):
     ).fetchall()[0]
     duplicates = value(con, "select count(*) from scratch.left_out where rule = 'duplicate'")
     rejected = rejects.filter(pl.col("action") == "rejected")["line"].n_unique()
+    suppressed = rejects.filter(pl.col("rule") == "suppressed")["line"].n_unique()
     if len(rejects):
         rejects_path = target("rejected", contract.entity)
         write_frame(con, "scratch.rejects", rejects)
@@ -120,23 +155,26 @@ def _land_entity(con, rows, layout, contract, mapping, lines_read, target):
         rejects.drop("raw_line"),
         None,
         notes,
+        suppressed,
     )
 
 
-def _check(con, contract, mapping, reading, available, table):
+def _check(con, contract, mapping, reading, available, table, marker=None):
     """Type and check the records of a table: scratch.checked (good_record, typed columns, reject, emptied). Their count.
 
     good_record is the place in the table, as rows are kept in the file's order: numbering them while they are typed would
-    leave that work to one core.
+    leave that work to one core. marker: the column that tells a line already emptied for somebody suppressed (is_marked).
     """
-    con.execute(_checked_sql(contract, mapping, reading, available, table))
+    con.execute(_checked_sql(contract, mapping, reading, available, table, marker))
     con.execute(
         "create or replace view scratch.checked as select rowid + 1 as good_record, * from scratch.checked_rows"
     )
     return value(con, "select count(*) from scratch.checked_rows")
 
 
-def _checked_sql(contract: Contract, mapping: EntityMap, reading: Reading, available: set[str], table: str) -> str:
+def _checked_sql(
+    contract: Contract, mapping: EntityMap, reading: Reading, available: set[str], table: str, marker: str | None = None
+) -> str:
     """scratch.checked_rows: typed columns, `reject` and `emptied` (`column|rule;...` or ''), one row a record, in order."""
     cells, typed, kept, rejecting, emptying = [], [], [], [], []
     summed = {}
@@ -172,20 +210,22 @@ def _checked_sql(contract: Contract, mapping: EntityMap, reading: Reading, avail
         unmapped.append(f"{literal(reading.currency)} as currency")
         if reading.currency != reading.reporting_currency:
             rejecting.append(("currency|no_exchange_rate", "true"))
+    mark = [f"coalesce({identifier(marker)} = {literal(MARK)}, false) as is_marked"] if marker else []
+    is_marked = ["is_marked"] if marker else []
     return f"""
         create or replace table scratch.checked_rows as
         with raw_cells as (
-            select {", ".join([*cells, *summed])} from {table}
+            select {", ".join([*cells, *summed, *mark])} from {table}
         ),
 
         typed as (
-            select {", ".join(identifier(f"cell_{name}") for name in mapping.columns)}, {", ".join(typed)}
+            select {", ".join([*(identifier(f"cell_{name}") for name in mapping.columns), *typed, *is_marked])}
             from raw_cells
         ),
 
         kept as (
             select
-                {", ".join(kept + unmapped)},
+                {", ".join([*kept, *unmapped, *is_marked])},
                 {_problem_list(rejecting)} as reject_cells,
                 {_problem_list(emptying)} as emptied
             from typed
@@ -346,9 +386,8 @@ def _rejects(con, rows: Rows, fold, contract):
         pl.lit("rejected").alias("action"),
         pl.col("text").alias("raw_line"),
     )
-    return pl.concat([named.join(texts, on="line", how="left").select(*REJECTS), refused]).sort(
-        "line", "column_name", "rule"
-    )
+    listed = pl.concat([named.join(texts, on="line", how="left").select(*REJECTS), refused])
+    return without_texts(listed).sort("line", "column_name", "rule")
 
 
 def _landed_sql(contract, layout, fold):
@@ -358,22 +397,11 @@ def _landed_sql(contract, layout, fold):
         else identifier(name)
         for name in contract.columns
     )
-    if contract.has_customer:
-        own = "source_customer_id"
-        keys = [f"'h:' || keyed({own})" if layout.personal_ids else own]
-        keys += [
-            f"'{kind}:' || keyed({column})"
-            for kind, column in (("e", "email"), ("p", "phone"))
-            if column in contract.columns
-        ]
-        customer_key = f"coalesce({', '.join(keys)})"
-    else:
-        customer_key = "null::varchar"
     return f"""
         select
             {columns},
             {literal(layout.source)} as source,
-            {customer_key} as customer_key,
+            {customer_key(contract, layout) or "null::varchar"} as customer_key,
             getvariable('file_id') as file_id,
             good_record as file_record,
             getvariable('observed_at')::timestamp as observed_at,
@@ -381,6 +409,20 @@ def _landed_sql(contract, layout, fold):
         from scratch.{"folded" if fold else "checked"}
         where good_record not in (select good_record from scratch.left_out)
     """
+
+
+def customer_key(contract: Contract, layout: Layout) -> str | None:
+    """SQL for the key of a record's customer in its source: the id, else a keyed hash of e-mail or phone."""
+    if not contract.has_customer:
+        return None
+    own = "source_customer_id"
+    keys = [f"'h:' || keyed({own})" if layout.personal_ids else own]
+    keys += [
+        f"'{kind}:' || keyed({column})"
+        for kind, column in (("e", "email"), ("p", "phone"))
+        if column in contract.columns
+    ]
+    return f"coalesce({', '.join(keys)})"
 
 
 def _copy(con, sql, path):

@@ -3,6 +3,7 @@
 import glob
 import gzip
 import hashlib
+import shutil
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -28,7 +29,7 @@ class UnreadableFile(Exception):
 
 @dataclass(frozen=True)
 class Profile:
-    """What one pass over a file's bytes shows. line_count: physical lines."""
+    """What one pass over a file's bytes shows. line_count: physical lines. copied_from: the encoding of which it is a copy."""
 
     path: Path
     size_bytes: int
@@ -37,6 +38,7 @@ class Profile:
     encoding: str
     newline: str
     has_bom: bool
+    copied_from: str | None = None
 
 
 @dataclass(frozen=True)
@@ -129,12 +131,28 @@ def readable_copy(profile: Profile, scratch: Path, stated_encoding: str | None) 
         if profile.newline == "mixed" and not encoding.lower().startswith("utf-16"):
             notes.append("line ends were mixed; read as one kind")
         fresh = profile_file(copy)
-        return replace(fresh, content_hash=profile.content_hash), tuple(notes)
+        return replace(fresh, content_hash=profile.content_hash, copied_from=encoding), tuple(notes)
     if profile.encoding == "unknown" and (stated_encoding or "utf-8").startswith("utf-8"):
         # neither UTF-8 nor GB18030 as a whole: read it as UTF-8, and the lines that are not go to quarantine
         newline = profile.newline if profile.newline != "mixed" else "\\n"
         return replace(profile, encoding="utf-8", newline=newline), (*notes, "lines that are not UTF-8 are rejected")
     raise UnreadableFile(f"encoding: {'; '.join(notes)}; state it as read.encoding in the layout")
+
+
+def write_kept(edited: Path, copied_from: str | None, is_packed: bool, target: Path) -> str:
+    """An edited readable file as it is to be kept: in the encoding of the original, packed if that was. Its content's hash."""
+    content = edited
+    if copied_from:
+        content = edited.with_name(edited.name + ".encoded")
+        with (
+            edited.open(encoding="utf-8", newline="") as source,
+            content.open("w", encoding=copied_from, newline="") as out,
+        ):
+            shutil.copyfileobj(source, out, CHUNK)
+    content_hash = profile_file(content).content_hash
+    with content.open("rb") as source, gzip.open(target, "wb") if is_packed else target.open("wb") as out:
+        shutil.copyfileobj(source, out, CHUNK)
+    return content_hash
 
 
 def unpack_gzip(path: Path, scratch: Path) -> Path:

@@ -31,10 +31,15 @@ def stage_entities(con) -> None:
 
 def _read(con, contract: Contract, paths):
     landed = contract.landed_columns()
-    typed = ", ".join(f"{identifier(name)}::{kind} as {identifier(name)}" for name, kind in landed.items())
     if paths:
-        files = "[" + ", ".join(literal(path) for path in paths) + "]"
-        rows = f"select {typed} from read_parquet({files})"
+        # a file that stands as it landed under an earlier contract may lack a column, or have another type
+        files = f"read_parquet([{', '.join(literal(path) for path in paths)}], union_by_name = true)"
+        there = {name for name, *_ in con.execute(f"describe from {files}").fetchall()}
+        typed = ", ".join(
+            f"try_cast({identifier(name) if name in there else 'null'} as {kind}) as {identifier(name)}"
+            for name, kind in landed.items()
+        )
+        rows = f"select {typed} from {files}"
     else:
         rows = f"select {', '.join(f'null::{kind} as {identifier(name)}' for name, kind in landed.items())} where false"
     if {"email", "phone"} <= set(contract.columns):

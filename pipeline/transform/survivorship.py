@@ -14,7 +14,7 @@ FILE = Path(__file__).parent / "survivorship.yaml"
 RULES = {"most_recent": "version_rank", "most_trusted": "trusted_rank", "most_complete": "complete_rank"}
 PLACE = ("province", "city", "district", "address", "postal_code")
 # of these none survives: the record's key and times, whom it names, and what says that it is gone. Consent is no attribute
-UNRULED = ("source_customer_id", "company_id", "registered_at", "referred_by", "updated_at", "deleted")
+UNRULED = ("source_customer_id", "source_company_id", "registered_at", "referred_by", "updated_at", "deleted")
 
 
 class SurvivorshipError(ValueError):

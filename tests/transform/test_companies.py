@@ -7,6 +7,7 @@ import yaml
 
 from pipeline.ingest.contracts import ContractError
 from pipeline.transform.companies import STATE, carry_companies, check_company_rules, load_company_rules
+from pipeline.transform.identity_rules import IdentityError
 from tests.transform.small_night import RULES, connect, run_night
 
 BEFORE = datetime(2026, 1, 5)
@@ -293,8 +294,8 @@ def test_the_users_rules_replace_ours(tmp_path):
     own = {"links": [{"columns": ["name"], "max_records": 2}], "blocked": {}}
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"companies": own}), encoding="utf-8")
     assert load_company_rules(tmp_path) == own
-    (tmp_path / "rules.yaml").write_text("persons: {}", encoding="utf-8")
+    (tmp_path / "rules.yaml").write_text("blocked: {}", encoding="utf-8")
     assert load_company_rules(tmp_path) == RULES
     (tmp_path / "rules.yaml").write_text("companies: [", encoding="utf-8")
-    with pytest.raises(ContractError, match="rules.yaml: not readable as YAML"):
+    with pytest.raises(IdentityError, match="rules.yaml: not readable as YAML"):
         load_company_rules(tmp_path)

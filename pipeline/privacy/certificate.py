@@ -1,0 +1,56 @@
+"""The certificate of an erasure: what was removed where, what stays and why; without the person in it."""
+
+import json
+
+from pipeline.warehouse import replace_file
+
+NOT_REACHED = (
+    "copies outside this data folder: backups, the systems that wrote the exports, files that were sent on",
+    "the inbox is never rewritten: what lies there is kept out when it lands, and so is every later export",
+    "what others wrote of the person in free text, and the person's name where no id, e-mail or phone stands beside it",
+    "figures over many customers, on pages and in model records, which name nobody",
+)
+
+
+def write_certificate(settings, ledger, erasure: dict, now) -> dict:
+    """The certificate of one request, also as vault/certificates/<request_id>.json. Returns it."""
+    request_id = erasure["request_id"]
+    suppressed = ledger.rows(
+        "select kind, count(*) as count from suppressions where request_id = ? group by kind order by kind",
+        (request_id,),
+    )
+    removed = ledger.rows(
+        "select place, what, sum(count) as count from removals where request_id = ? group by place, what order by place, what",
+        (request_id,),
+    )
+    certificate = {
+        "request_id": request_id,
+        "requested_at": erasure["requested_at"],
+        "completed_at": str(now),
+        "persons": erasure["persons"],
+        "kept_out_from_now_on": {row["kind"]: row["count"] for row in suppressed},
+        "shared_identifiers_left": erasure["shared_identifiers"],
+        "removed": removed,
+        "not_reached": list(NOT_REACHED),
+    }
+    folder = settings.vault / "certificates"
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / f"{request_id}.part"
+    part.write_text(json.dumps(certificate, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    replace_file(part, folder / f"{request_id}.json")
+    return certificate
+
+
+def certificate_lines(certificate: dict) -> list[str]:
+    """The certificate as lines for the screen."""
+    kept_out = (
+        ", ".join(f"{count} {kind}" for kind, count in certificate["kept_out_from_now_on"].items()) or "nothing new"
+    )
+    lines = [
+        f"Erasure {certificate['request_id']}: {certificate['persons']} persons, requested {certificate['requested_at'][:19]} UTC",
+        f"  kept out from now on, as keyed hashes: {kept_out}",
+        f"  identifiers left, as others show them too: {certificate['shared_identifiers_left']}",
+    ]
+    lines += [f"  {row['count']:>10,} {row['what']}  {row['place']}" for row in certificate["removed"]]
+    lines += [f"  not reached: {text}" for text in certificate["not_reached"]]
+    return lines
