@@ -3,20 +3,18 @@
 import polars as pl
 
 from pipeline.transform.components import connect_components
-from pipeline.transform.matching_model import LEVELS
+from pipeline.transform.matching_model import AGREEING, levels_of
 from pipeline.warehouse import frame, identifier, value, write_frame
 
 # what tells a person from another of the same household; surname and address do not
 TELLING = ("given_name", "name", "birth_date", "national_id", "email", "phone", "social_account", "wechat")
-# of which a person has one only: two that are not alike speak against a link
-ONE_EACH = ("given_name", "name", "birth_date", "national_id")
 # more components than this that no identifier joins are a placeholder or a household, not a person
 MOST_COMPONENTS = 20
 # where links as they come would join more than this, something is wrong with the data, and none of them is taken
 MOST_TENTATIVE = 200
 
 
-def accept_links(con, comparisons: list[dict], never: str | None = None) -> tuple[str, int]:
+def accept_links(con, comparisons: list[dict], one_each: list[str], never: str | None = None) -> tuple[str, int]:
     """The table of accepted links (node, other_node), and how many were refused.
 
     Reads work.probable.scored (unique_id_l, unique_id_r, weight) and work.probable.keyed (unique_id, component, columns).
@@ -43,7 +41,7 @@ def accept_links(con, comparisons: list[dict], never: str | None = None) -> tupl
         """
     )
     barred = set(_never(con, never).rows())
-    con.execute(_votes("work.probable.judged", "select component, other_component from work.probable.candidates", comparisons))
+    con.execute(_votes("work.probable.judged", "select component, other_component from work.probable.candidates", comparisons, one_each))
     con.execute(
         """
         create table work.probable.plausible as
@@ -72,7 +70,7 @@ def accept_links(con, comparisons: list[dict], never: str | None = None) -> tupl
         " inner join work.probable.tentative as other on one.label = other.label and one.component < other.component"
         " where one.label in (select label from work.probable.tentative group by label having count(*) > 2)"
     )
-    con.execute(_votes("work.probable.chained", within, comparisons))
+    con.execute(_votes("work.probable.chained", within, comparisons, one_each))
     barred |= set(
         con.execute(
             "select component, other_component from work.probable.chained"
@@ -105,7 +103,7 @@ def _join_heaviest_first(links: pl.DataFrame, barred: set) -> pl.DataFrame:
     return pl.DataFrame(kept, {"node": pl.Int64, "other_node": pl.Int64}, orient="row")
 
 
-def _votes(table, pairs, comparisons):
+def _votes(table, pairs, comparisons, one_each):
     """SQL for a table: pairs of components, in how many telling columns they agree, and in how many they contradict.
 
     Components agree in a column if some of their records do, and contradict if all that know it do.
@@ -115,11 +113,13 @@ def _votes(table, pairs, comparisons):
         name = comparison["column"]
         if name not in TELLING:
             continue
-        left, right = f"one.{identifier(name)}", f"other.{identifier(name)}"
-        levels = [f"({sql.format(l=left, r=right)})" for _, sql in LEVELS[comparison["how"]]]
-        agreeing.append(f"coalesce(bool_or({' or '.join(levels[:2])}), false)::integer")
-        if name in ONE_EACH:
-            contradicting.append(f"coalesce(not bool_or({' or '.join(levels)}), false)::integer")
+        known = f"l.{identifier(name)} is not null and r.{identifier(name)} is not null"
+        levels = levels_of(comparison)
+        close = " or ".join(sql for level, sql in levels if level in AGREEING)
+        alike = " or ".join(sql for _, sql in levels)
+        agreeing.append(f"coalesce(bool_or({close}) filter ({known}), false)::integer")
+        if name in one_each:
+            contradicting.append(f"coalesce(not bool_or({alike}) filter ({known}), false)::integer")
     return f"""
         create table {table} as
         select
@@ -128,8 +128,8 @@ def _votes(table, pairs, comparisons):
             {" + ".join(agreeing)} as agreeing,
             {" + ".join(contradicting)} as contradicting
         from ({pairs}) as pairs
-        inner join work.probable.keyed as one on pairs.component = one.component
-        inner join work.probable.keyed as other on pairs.other_component = other.component
+        inner join work.probable.keyed as l on pairs.component = l.component
+        inner join work.probable.keyed as r on pairs.other_component = r.component
         group by pairs.component, pairs.other_component
     """
 

@@ -8,7 +8,7 @@ from contextlib import closing
 from importlib.util import find_spec
 
 from pipeline.transform.clusters import accept_links
-from pipeline.transform.matching_model import LEVELS, fit_model, score_pairs
+from pipeline.transform.matching_model import LEVELS, fit_model, levels_of, score_pairs
 from pipeline.warehouse import identifier, literal, value
 
 # fewer people give no shares of values worth the name
@@ -94,7 +94,7 @@ def _match(con, people, spec, seed, never, threads):
             return 0
         con.execute(f"set threads = {threads}")
         prior = score_pairs(cursor, "people_to_match", model, spec["threshold"])
-    accepted, refused = accept_links(con, comparisons, never)
+    accepted, refused = accept_links(con, comparisons, spec["one_each"], never)
     con.execute(
         f"""
         insert into work.probable_links
@@ -118,6 +118,8 @@ def _match(con, people, spec, seed, never, threads):
 def _check(con, people, spec):
     known = {row[0] for row in con.execute(f"describe {people}").fetchall()}
     named = [(comparison["column"], "comparisons") for comparison in spec["comparisons"]]
+    named += [(comparison.get("swapped_with", comparison["column"]), "comparisons") for comparison in spec["comparisons"]]
+    named += [(column, "one_each") for column in spec["one_each"]]
     named += [(column, "blocking") for columns in spec["blocking"] for column in columns]
     for column, where in named:
         if column not in known:
@@ -140,7 +142,7 @@ def _check(con, people, spec):
 def _copy_people(con, people, spec):
     """work.probable.keyed: what is compared, and a key for each list of blocking. Returns comparisons that two people know."""
     hows = {comparison["column"]: comparison["how"] for comparison in spec["comparisons"]}
-    needed = hows.keys() | {column for columns in spec["blocking"] for column in columns}
+    needed = hows.keys() | {comparison.get("swapped_with", name) for name, comparison in zip(hows, spec["comparisons"], strict=True)} | {column for columns in spec["blocking"] for column in columns}
     columns = [
         f"try_cast({identifier(name)} as {'date' if hows.get(name) == 'date' else 'varchar'}) as {identifier(name)}"
         for name in sorted(needed)
@@ -200,7 +202,7 @@ def _explanation(comparisons):
     parts = []
     for comparison in comparisons:
         name = comparison["column"]
-        words = [level for level, _ in LEVELS[comparison["how"]]] + ["differs"]
+        words = [level for level, _ in levels_of(comparison)] + ["differs"]
         # Splink counts levels from the last one, 0, upwards; -1 is unknown
         cases = " ".join(
             f"when {len(words) - 1 - place} then {literal(name.replace('_', ' ') + ' ' + word)}"

@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import re
 from dataclasses import dataclass
 
 from pipeline.warehouse import identifier, value
@@ -30,6 +31,8 @@ LEVELS = {
         ("within a year", "abs(date_diff('day', {l}, {r})) <= 366"),
     ],
 }
+# levels at which two values are taken for one
+AGREEING = ("same", "swapped", "close")
 # where the search for the share of matches among all pairs begins
 FIRST_PRIOR = 1e-4
 RANDOM_PAIRS = 2_000_000
@@ -58,6 +61,20 @@ class Model:
             for comparison in self.settings["comparisons"]
         }
         return json.dumps(shares, sort_keys=True)
+
+
+def levels_of(comparison: dict) -> list[tuple[str, str]]:
+    """(level, SQL over l.<column> and r.<column>) of a comparison, the best first, without the last one, `differs`.
+
+    comparison: column, how (see LEVELS), and swapped_with where people write this column into that one.
+    """
+    left, right = (f"{side}.{identifier(comparison['column'])}" for side in "lr")
+    levels = [(level, f"({sql.format(l=left, r=right)})") for level, sql in LEVELS[comparison["how"]]]
+    if "swapped_with" in comparison:
+        other_left, other_right = (f"{side}.{identifier(comparison['swapped_with'])}" for side in "lr")
+        close = "coalesce(jaro_winkler_similarity({}, {}) >= 0.92, false)"
+        levels.insert(1, ("swapped", f"({close.format(left, other_right)} or {close.format(other_left, right)})"))
+    return levels
 
 
 def fit_model(cursor, people: str, comparisons: list[dict], blocking: list[list[str]], seed: int) -> Model | None:
@@ -147,7 +164,7 @@ def _settings(comparisons, blocking_count):
     return {
         "link_type": "dedupe_only",
         "probability_two_random_records_match": FIRST_PRIOR,
-        "comparisons": [_comparison(comparison["column"], comparison["how"]) for comparison in comparisons],
+        "comparisons": [_comparison(comparison) for comparison in comparisons],
         "blocking_rules_to_generate_predictions": [
             {"blocking_rule": f"l.block_{place} = r.block_{place} and l.component <> r.component"}
             for place in range(1, blocking_count + 1)
@@ -157,15 +174,17 @@ def _settings(comparisons, blocking_count):
     }
 
 
-def _comparison(name, how):
-    left, right = identifier(f"{name}_l"), identifier(f"{name}_r")
+def _comparison(comparison):
+    name = comparison["column"]
     levels = [
-        {"sql_condition": sql.format(l=left, r=right), "label_for_charts": level} for level, sql in LEVELS[how]
+        # Splink writes the columns of a pair as column_l and column_r
+        {"sql_condition": re.sub(r'\b([lr])\."(\w+)"', r'"\2_\1"', sql), "label_for_charts": level}
+        for level, sql in levels_of(comparison)
     ]
     # a frequent value says less than a rare one, and a placeholder next to nothing
     levels[0]["tf_adjustment_column"] = name
     unknown = {
-        "sql_condition": f"{left} is null or {right} is null",
+        "sql_condition": f"{identifier(f'{name}_l')} is null or {identifier(f'{name}_r')} is null",
         "label_for_charts": "unknown",
         "is_null_level": True,
     }
