@@ -6,8 +6,8 @@ from pipeline.transform.components import connect_components
 from pipeline.transform.matching_model import AGREEING, levels_of
 from pipeline.warehouse import frame, identifier, value, write_frame
 
-# what tells a person from another of the same household; surname and address do not
-TELLING = ("given_name", "name", "birth_date", "national_id", "email", "phone", "social_account", "wechat")
+# what tells a person from another of the same household; surname, address and telephone do not
+TELLING = ("given_name", "name", "birth_date", "national_id", "email", "social_account", "wechat")
 # more components than this that no identifier joins are a placeholder or a household, not a person
 MOST_COMPONENTS = 20
 # where links as they come would join more than this, something is wrong with the data, and none of them is taken
@@ -41,7 +41,14 @@ def accept_links(con, comparisons: list[dict], one_each: list[str], never: str |
         """
     )
     barred = set(_never(con, never).rows())
-    con.execute(_votes("work.probable.judged", "select component, other_component from work.probable.candidates", comparisons, one_each))
+    con.execute(
+        _votes(
+            "work.probable.judged",
+            "select component, other_component from work.probable.candidates",
+            comparisons,
+            one_each,
+        )
+    )
     con.execute(
         """
         create table work.probable.plausible as

@@ -22,9 +22,7 @@ def connect_components(con, nodes: str, links: str, labels: str) -> None:
     _, component = connected_components(graph, directed=False)
     # linked is ascending, so the first node of a component is its smallest
     _, first = np.unique(component, return_index=True)
-    found = pl.DataFrame(
-        {"node": linked, "label": linked[first][component]}, {"node": pl.Int64, "label": pl.Int64}
-    )
+    found = pl.DataFrame({"node": linked, "label": linked[first][component]}, {"node": pl.Int64, "label": pl.Int64})
     con.register("linked_labels", found)
     con.execute(
         f"create or replace table {labels} as select nodes.node, coalesce(linked_labels.label, nodes.node) as label"

@@ -13,6 +13,7 @@ from pipeline.warehouse import identifier, literal, value
 
 # fewer people give no shares of values worth the name
 NEEDS_PEOPLE = 100
+KEYS = ("threshold", "comparisons", "one_each", "blocking", "max_pairs")
 
 RUN = """
     create or replace table work.probable_run (
@@ -51,14 +52,13 @@ def probable_links(con, people: str, rules: dict, seed: int, never: str | None =
     who must stay apart. weight is in bits: +10 makes a match 1,024 times as likely. Links join different components only,
     at most one two components, and connecting all of them joins nobody who contradicts another.
 
-    Also makes work.probable_run, one row: status (off, not enough data, used), what was compared, and the model as JSON.
+    Also makes work.probable_run, one row unless it is off: status (used, not enough data), what was compared, and the model as JSON.
     Raises MatchingError where the rules cannot be. Same people and seed, same links.
     """
     spec = rules["probable"]
     con.execute(LINKS)
     con.execute(RUN)
     if not spec["enabled"]:
-        _record(con, "off", "", spec)
         return 0
     _check(con, people, spec)
     if find_spec("splink") is None:
@@ -116,9 +116,14 @@ def _match(con, people, spec, seed, never, threads):
 
 
 def _check(con, people, spec):
+    for name in KEYS:
+        if name not in spec:
+            raise MatchingError(
+                f"probable: {name}: is missing; copy the whole block of pipeline/transform/identity.yaml"
+            )
     known = {row[0] for row in con.execute(f"describe {people}").fetchall()}
     named = [(comparison["column"], "comparisons") for comparison in spec["comparisons"]]
-    named += [(comparison.get("swapped_with", comparison["column"]), "comparisons") for comparison in spec["comparisons"]]
+    named += [(each["swapped_with"], "comparisons") for each in spec["comparisons"] if "swapped_with" in each]
     named += [(column, "one_each") for column in spec["one_each"]]
     named += [(column, "blocking") for columns in spec["blocking"] for column in columns]
     for column, where in named:
@@ -142,7 +147,8 @@ def _check(con, people, spec):
 def _copy_people(con, people, spec):
     """work.probable.keyed: what is compared, and a key for each list of blocking. Returns comparisons that two people know."""
     hows = {comparison["column"]: comparison["how"] for comparison in spec["comparisons"]}
-    needed = hows.keys() | {comparison.get("swapped_with", name) for name, comparison in zip(hows, spec["comparisons"], strict=True)} | {column for columns in spec["blocking"] for column in columns}
+    needed = hows.keys() | {column for columns in spec["blocking"] for column in columns}
+    needed |= {each["swapped_with"] for each in spec["comparisons"] if "swapped_with" in each}
     columns = [
         f"try_cast({identifier(name)} as {'date' if hows.get(name) == 'date' else 'varchar'}) as {identifier(name)}"
         for name in sorted(needed)
@@ -170,7 +176,9 @@ def _make_blocks(con, spec):
     frequent one. Returns the pairs taken and left out.
     """
     places = range(1, len(spec["blocking"]) + 1)
-    keys = " union all ".join(f"select {place} as place, key_{place} as key from work.probable.keyed" for place in places)
+    keys = " union all ".join(
+        f"select {place} as place, key_{place} as key from work.probable.keyed" for place in places
+    )
     con.execute(
         f"create table work.probable.blocks as select place, key, count(*) as size, size * (size - 1) // 2 as pairs"
         f" from ({keys}) where key is not null group by place, key having size > 1"
