@@ -5,6 +5,7 @@ import logging
 import math
 import re
 from dataclasses import dataclass
+from statistics import median
 
 from pipeline.warehouse import identifier, value
 
@@ -88,37 +89,58 @@ def fit_model(cursor, people: str, comparisons: list[dict], blocking: list[list[
     people: a table with unique_id, component, the compared columns and block_<n> for each list. What no list could
     teach, since all block on it, keeps Splink's own m.
     """
-    linker = _linker(cursor, people, _settings(comparisons, len(blocking)))
+    known = _register(cursor, people)
+    linker = _linker(known, _settings(comparisons, len(blocking)))
     linker.training.estimate_u_using_random_sampling(max_pairs=RANDOM_PAIRS, seed=seed)
-    trained = 0
+    settings = linker.misc.save_model_to_json()
+    sessions = []
     for place, columns in enumerate(blocking, 1):
         pairs = value(
             cursor,
             f"select coalesce(sum(size * (size - 1) // 2), 0) from"
             f" (select count(*) as size from {people} where block_{place} is not null group by block_{place})",
         )
-        # Splink forgets the columns of a session that fails for want of pairs
-        if pairs < NEEDS_TRAINING_PAIRS or not {comparison["column"] for comparison in comparisons} - set(columns):
-            continue
-        same = " and ".join(f"l.{identifier(name)} = r.{identifier(name)}" for name in columns)
-        linker.training.estimate_parameters_using_expectation_maximisation(
-            f"{same} and l.block_{place} = r.block_{place}",
-            estimate_without_term_frequencies=True,
-            max_pairs=TRAINING_PAIRS if pairs > TRAINING_PAIRS else None,
-            record_sample_proportion=1.0,
-        )
-        trained += 1
-    if not trained:
+        if pairs >= NEEDS_TRAINING_PAIRS and {comparison["column"] for comparison in comparisons} - set(columns):
+            same = " and ".join(f"l.{identifier(name)} = r.{identifier(name)}" for name in columns)
+            rule = f"{same} and l.block_{place} = r.block_{place}"
+            sessions += _learn(known, settings, rule, TRAINING_PAIRS if pairs > TRAINING_PAIRS else None)
+    if not sessions:
         return None
-    settings = linker.misc.save_model_to_json()
     for comparison in settings["comparisons"]:
         levels = [level for level in comparison["comparison_levels"] if not level.get("is_null_level")]
-        is_taught = any("m_probability" in level for level in levels)
         for place, level in enumerate(levels):
-            untaught = LEAST_M if is_taught else (0.95 if place == 0 else 0.05 / (len(levels) - 1))
-            level["m_probability"] = max(round(level.get("m_probability", untaught), 9), LEAST_M)
+            learned = [
+                m[comparison["output_column_name"]][place] for m in sessions if comparison["output_column_name"] in m
+            ]
+            untaught = 0.95 if place == 0 else 0.05 / (len(levels) - 1)
+            level["m_probability"] = max(round(median(learned), 9) if learned else untaught, LEAST_M)
             level["u_probability"] = max(round(level.get("u_probability", LEAST_U), 9), LEAST_U)
     return Model(settings)
+
+
+def _learn(known, settings, rule, max_pairs):
+    """[{column: m of each level}] for the columns that the rule leaves open; [] where nothing can be learned.
+
+    Each list has a linker of its own: Splink's takes harm from a session that fails.
+    """
+    from splink.internals.exceptions import EMTrainingException
+
+    # on clear data an m can fall below what a double holds, and Splink stops; five steps are near enough then
+    for steps in (25, 5):
+        linker = _linker(known, settings | {"max_iterations": steps})
+        try:
+            linker.training.estimate_parameters_using_expectation_maximisation(
+                rule, estimate_without_term_frequencies=True, max_pairs=max_pairs, record_sample_proportion=1.0
+            )
+        except (ValueError, EMTrainingException):
+            continue
+        found = {}
+        for comparison in linker.misc.save_model_to_json()["comparisons"]:
+            levels = [level for level in comparison["comparison_levels"] if not level.get("is_null_level")]
+            if any("m_probability" in level for level in levels):
+                found[comparison["output_column_name"]] = [level.get("m_probability", LEAST_M) for level in levels]
+        return [found]
+    return []
 
 
 def score_pairs(cursor, people: str, model: Model, threshold: float) -> float:
@@ -128,7 +150,7 @@ def score_pairs(cursor, people: str, model: Model, threshold: float) -> float:
     expects them to be, found by iteration (Fellegi-Sunter's lambda; its expectation step over what was blocked).
     """
     before = _odds(FIRST_PRIOR)
-    scored = _linker(cursor, people, model.settings).inference.predict(threshold_match_weight=before)
+    scored = _linker(_register(cursor, people), model.settings).inference.predict(threshold_match_weight=before)
     cursor.execute(f"create table evidence as select *, match_weight - ({before}) as bits from {scored.physical_name}")
     total, within = cursor.execute(
         f"select sum(size) * (sum(size) - 1) // 2, sum(size * (size - 1) // 2)"
@@ -157,12 +179,18 @@ def _odds(probability):
     return math.log2(probability / (1 - probability))
 
 
-def _linker(cursor, people, settings):
+def _register(cursor, people):
     # what Splink logs is for whoever develops a model, and it would stand among the night's lines
     logging.getLogger("splink").setLevel(logging.ERROR)
-    from splink import DuckDBAPI, Linker
+    from splink import DuckDBAPI
 
-    return Linker(DuckDBAPI(cursor).register(people, dataset_display_name=people), settings, log_level=None)
+    return DuckDBAPI(cursor).register(people)
+
+
+def _linker(known, settings):
+    from splink import Linker
+
+    return Linker(known, settings, log_level=None)
 
 
 def _settings(comparisons, blocking_count):
