@@ -97,9 +97,7 @@ def _night(settings, day, run_id, started_at, full):
     ledger.close_interrupted(str(started_at))
     shutil.rmtree(settings.vault / "scratch", ignore_errors=True)
     remove_stale_freeze(settings)
-    with publication_lock(settings.warehouse.parent):
-        for certificate in finish_erasures(settings, ledger, started_at):
-            audit(ledger, "forget", f"vault/certificates/{certificate['request_id']}.json", certificate["persons"])
+    _forget_again(settings)
     ledger.insert(
         "runs", run_id=run_id, as_of=str(day), status="running", started_at=str(started_at), ended_at=None, message=""
     )
@@ -279,7 +277,17 @@ def run_restore(arguments):
     if done["aside"]:
         print(f"  what was there before stands in {done['aside']}; delete it when all is well")
     if done["pending"]:
-        print(f"  ! {done['pending']} people were forgotten after this backup: run nightly, which forgets them again")
+        _forget_again(read_settings(arguments.data_dir))
+        print(f"  {done['pending']} erasures came after this backup: their people are forgotten again")
+
+
+def _forget_again(settings):
+    """Finish the erasures that are pending: begun and interrupted, or later than the backup that was restored."""
+    now = datetime.now(UTC).replace(tzinfo=None)
+    ledger = Ledger(settings.ledger)
+    with publication_lock(settings.warehouse.parent):
+        for certificate in finish_erasures(settings, ledger, now):
+            audit(ledger, "forget", f"vault/certificates/{certificate['request_id']}.json", certificate["persons"])
 
 
 def _progress():

@@ -60,6 +60,7 @@ from pipeline.transform.contactability import build_contactability
 from pipeline.transform.identity import collect_references, resolve_customers
 from pipeline.transform.identity_rules import IdentityError, load_decisions, load_rules
 from pipeline.transform.lasting_ids import STATE
+from pipeline.transform.matching import MatchingError
 from pipeline.transform.staging import read_landed, stage_entities
 from pipeline.transform.survivorship import load_survivorship
 from pipeline.warehouse import (
@@ -126,7 +127,7 @@ def take_step(night, title, work, report):
     """One step's row count; its error as one line that carries no cell of a file, since Prefect keeps what is raised."""
     try:
         return work(night, report)
-    except (OrderDataStopped, ops.LinesLost, CatalogueError, AudienceError, IdentityError) as error:
+    except (OrderDataStopped, ops.LinesLost, CatalogueError, AudienceError, IdentityError, MatchingError) as error:
         why = str(error)
     except duckdb.Error as error:
         why = f"{type(error).__name__}: " + re.sub(r"\"[^\"]*\"|'[^']*'", "…", str(error).splitlines()[0])
@@ -277,7 +278,14 @@ def identity(night, report):
     stage_entities(con)
     is_newest = newest is None or night.as_of >= newest
     counts = resolve_customers(
-        con, rules, night.identity_decisions, limit, as_of_utc, is_newest, (night.as_of, night.run_id)
+        con,
+        rules,
+        night.identity_decisions,
+        limit,
+        as_of_utc,
+        is_newest,
+        (night.as_of, night.run_id),
+        settings.seed,
     )
     for name, count in (counts | resolve_companies(con, night.company_rules)).items():
         report(name.replace("_", " "), count)

@@ -8,6 +8,7 @@ from datetime import datetime
 from pipeline.transform.components import connect_components
 from pipeline.transform.identity_rules import IdentityError
 from pipeline.transform.lasting_ids import keep_ids, log_changes, number_records
+from pipeline.transform.probable import link_probable
 from pipeline.warehouse import identifier, literal, value
 
 # when a record of the entity shows its customer; a customer's own record: see _collect_descriptions
@@ -131,20 +132,23 @@ def _block_identifiers(con, rules, max_records, as_of_utc):
 
 
 def resolve_customers(
-    con, rules: dict, decisions, max_records: int, as_of_utc: datetime, is_newest: bool, run: tuple
+    con, rules: dict, decisions, max_records: int, as_of_utc: datetime, is_newest: bool, run: tuple, seed: int = 0
 ) -> dict[str, int]:
     """Tonight's customers, from what collect_references made.
 
     Makes work.customer_map (source, customer_key, customer_id, number, first_evidence_at, linked_by, linked_at),
     work.links (node, other_node, linked_by, linked_at, weight, explanation) and work.nodes (node, source, customer_key,
     number, label). vault.source_records keeps the numbers that ids are made of; for the newest night, is_newest,
-    vault.customer_map and vault.identity_changes follow. run: (as_of, run_id) for that log. Returns counts.
+    vault.customer_map and vault.identity_changes follow. run: (as_of, run_id) for that log. seed: of probable links, where
+    the rules enable them. Returns counts.
     """
     number_records(con)
     _show_identifiers(con, rules, as_of_utc)
     _link(con, rules, max_records)
     _decide(con, decisions, as_of_utc)
     connect_components(con, "work.nodes", "work.links", "work.labels")
+    if rules["probable"]["enabled"]:
+        link_probable(con, rules, as_of_utc, seed, is_newest)
     refused = _keep_apart(con, [rule.name for rule in rules["identifiers"]])
     if is_newest:
         keep_ids(con)
@@ -374,12 +378,20 @@ def _keep_apart(con, kinds):
         members[mine] |= members.pop(theirs)
         group |= dict.fromkeys(members[mine], mine)
     con.execute(
+        "create or replace table work.kept_pairs (node bigint, other_node bigint, linked_by varchar, linked_at timestamp)"
+    )
+    if kept:
+        con.executemany("insert into kept_pairs values (?, ?, ?, ?)", kept)
+    con.execute(
         """
         create or replace table work.links as
-        select links.* from links inner join labels on links.node = labels.node anti join torn on labels.label = torn.label
+        select links.*
+        from links inner join labels on links.node = labels.node anti join torn on labels.label = torn.label
+        union all
+        select kept_pairs.*, links.weight, links.explanation
+        from kept_pairs left join links using (node, other_node, linked_by)
         """
     )
-    con.executemany("insert into links values (?, ?, ?, ?, null, null)", kept)
     connect_components(con, "work.nodes", "work.links", "work.labels")
     return refused
 

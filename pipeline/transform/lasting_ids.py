@@ -1,12 +1,12 @@
 """Ids that last: each source record gets a number once, a customer has the smallest number of its records.
 
 State, all in the vault: source_records (source, customer_key, number, component), last_customer_number, customer_map
-(the newest night's) and identity_changes.
+(the newest night's), identity_changes, and the probable_links that were accepted.
 """
 
 from pipeline.warehouse import value
 
-STATE = ("source_records", "last_customer_number", "customer_map", "identity_changes")
+STATE = ("source_records", "last_customer_number", "customer_map", "identity_changes", "probable_links")
 
 
 def number_records(con) -> None:

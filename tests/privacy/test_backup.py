@@ -328,14 +328,12 @@ def test_the_inbox_scratch_and_unfinished_files_are_not_in_it(data_dir):
 def test_people_forgotten_since_the_backup_are_forgotten_again(data_dir):
     settings = read_settings(data_dir)
     with closing(sqlite3.connect(settings.ledger)) as db, db:
-        db.execute("create table suppressions (kind text, hash text, request_id text, suppressed_on text)")
-        db.execute("create table if not exists erasures (request_id text primary key, requested_at text, status text)")
-        db.execute("insert into suppressions values ('email', 'h1', 'r1', '2026-11-01')")
-        db.execute("insert into erasures values ('r1', '2026-11-01', 'done')")
+        db.execute("insert into suppressions values ('email', 's1', 'h1', 'r1', '2026-11-01')")
+        db.execute("insert into erasures values ('r1', '2026-11-01', 'done', 1, 0)")
     archive = make_backup(data_dir)
     with closing(sqlite3.connect(settings.ledger)) as db, db:
-        db.execute("insert into suppressions values ('email', 'h2', 'r2', '2026-11-03')")
-        db.execute("insert into erasures values ('r2', '2026-11-03', 'done')")
+        db.execute("insert into suppressions values ('email', 's2', 'h2', 'r2', '2026-11-03')")
+        db.execute("insert into erasures values ('r2', '2026-11-03', 'done', 1, 0)")
     audited = Ledger(settings.ledger).rows("select * from audit")
     assert restore(settings, archive, True, NOW, quiet)["pending"] == 1
     ledger = Ledger(settings.ledger)

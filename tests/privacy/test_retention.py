@@ -9,7 +9,7 @@ import pytest
 from pipeline.ingest.intake import current_landings
 from pipeline.ledger import Ledger
 from pipeline.privacy.retention import delete_old_raw
-from pipeline.transform.staging import stage_entities
+from pipeline.transform.staging import read_landed, stage_entities
 from tests.builders import NIGHT, Intake, make_order_line, order_file
 
 BAD = make_order_line(订单号="O2", 下单时间="someday")
@@ -62,7 +62,8 @@ def test_a_file_landed_under_an_earlier_contract_is_staged_with_what_it_has(inta
     intake.con.execute("attach ':memory:' as work")
     intake.con.execute("set search_path = 'memory.main,work.main'")
     for paths in ([older], [older, path]):
-        stage_entities(intake.con, {"orders": paths})
+        read_landed(intake.con, {"orders": paths})
+        stage_entities(intake.con)
         found = intake.con.execute("select order_id, coupon, instalments from stg_orders order by order_id").fetchall()
         assert found == [("O0", None, 3), ("O1", None, 3)][: len(paths)]
 
