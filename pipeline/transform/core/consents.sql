@@ -1,7 +1,7 @@
 -- One row per consent given or refused, wherever it was said. Key: (source, origin, consent_id).
--- origin: stated, record_flag or interaction. captured_at orders the words; valid_from: from when one counts, null for
--- always. Where either is not told, the word is dated so that doubt forbids: the first grant on a record as early, the
--- first refusal as late as can be.
+-- origin: stated, record_flag or interaction. captured_at orders the words; valid_from: from when one counts. Where
+-- they are not told, doubt forbids: on a record the first grant is as early, the first refusal as late as can be; a
+-- refusal without valid_from always counts, a grant from observed_at.
 with stated as (
 
     select
@@ -14,7 +14,8 @@ with stated as (
         status,
         status as reason,
         captured_at,
-        case when status = 'granted' then coalesce(captured_at, observed_at) else captured_at end as valid_from,
+        captured_at as valid_from,
+        observed_at,
         file_id
 
     from stg_consents
@@ -29,6 +30,7 @@ record_versions as (
         registered_at,
         known_at,
         valid_from,
+        observed_at,
         file_id,
         email_marketing_allowed,
         sms_marketing_allowed,
@@ -78,6 +80,7 @@ flags as (
         registered_at,
         known_at,
         valid_from,
+        observed_at,
         file_id,
         place,
         unnest(['marketing', 'marketing', 'marketing', 'marketing', 'marketing', 'marketing', 'profiling', 'sharing'])
@@ -124,6 +127,7 @@ flag_words as (
             as captured_at,
         -- the first version of a record extends backwards; a grant does not count before it was known
         case when is_allowed or valid_from is not null then known_at else registered_at end as valid_from,
+        observed_at,
         file_id
 
     from flags
@@ -166,6 +170,7 @@ signal_words as (
         reason,
         occurred_at as captured_at,
         occurred_at as valid_from,
+        null as observed_at,
         file_id
 
     from signals
@@ -186,6 +191,7 @@ final as (
         words.reason,
         words.captured_at,
         words.valid_from,
+        words.observed_at,
         words.file_id
 
     from (

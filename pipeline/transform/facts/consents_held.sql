@@ -12,7 +12,14 @@ with words as (
         -- by time, then by how restrictive: the greatest holds
         8 * greatest(
             epoch_us(
-                least(coalesce(consents.captured_at, consents.valid_from, cut_offs.as_of_utc), cut_offs.as_of_utc)
+                least(
+                    coalesce(
+                        consents.captured_at,
+                        case when consents.status = 'granted' then consents.observed_at end,
+                        cut_offs.as_of_utc
+                    ),
+                    cut_offs.as_of_utc
+                )
             ),
             0
         )
@@ -22,7 +29,11 @@ with words as (
     from consents_then as consents
 
     inner join cut_offs
-        on coalesce(consents.valid_from < cut_offs.as_of_utc, true)
+        on coalesce(
+            consents.valid_from,
+            case when consents.status = 'granted' then consents.observed_at end,
+            cut_offs.as_of_utc - interval 1 microsecond
+        ) < cut_offs.as_of_utc
 
     semi join cohort
         on consents.customer_id = cohort.customer_id

@@ -64,12 +64,12 @@ signs_of_life as (
     select
         consents.customer_id,
         consents.channel,
-        consents.captured_at as occurred_at
+        coalesce(consents.captured_at, consents.observed_at) as occurred_at
 
     from core.consents as consents
 
     inner join cut_offs
-        on consents.valid_from < cut_offs.as_of_utc
+        on coalesce(consents.valid_from, consents.observed_at) < cut_offs.as_of_utc
 
     semi join bounces_summed_to_channel as bounces
         on consents.customer_id = bounces.customer_id
