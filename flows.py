@@ -45,7 +45,7 @@ from pipeline.reports.audience_files import write_audiences
 from pipeline.settings import SettingsError, read_settings
 from pipeline.tags.audiences import AUDIENCE_FOLDER, AudienceError, load_audiences
 from pipeline.tags.catalogue import CATALOGUE_FOLDER, CatalogueError, load_catalogue
-from pipeline.transform.companies import load_company_rules
+from pipeline.transform.company_rules import load_company_rules
 from pipeline.warehouse import Busy, finish_publication, lock, newest_as_of
 
 

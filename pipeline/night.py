@@ -46,7 +46,9 @@ from pipeline.transform.build import (
     model_facts,
     set_night,
 )
-from pipeline.transform.companies import carry_companies, load_company_rules, resolve_companies
+from pipeline.transform.companies import resolve_companies
+from pipeline.transform.company_ids import carry_companies
+from pipeline.transform.company_rules import load_company_rules
 from pipeline.transform.identity import resolve_customers
 from pipeline.transform.staging import stage_entities
 from pipeline.warehouse import (
@@ -227,7 +229,9 @@ def identity(night, report):
     set_night(night.con, night.as_of, night.settings.business_timezone)
     stage_entities(night.con, paths)
     counts = resolve_customers(night.con, night.settings.max_customers_per_identifier)
-    for name, count in (counts | resolve_companies(night.con, night.company_rules)).items():
+    newest = newest_as_of(night.settings)
+    counts |= resolve_companies(night.con, night.company_rules, newest is None or night.as_of >= newest)
+    for name, count in counts.items():
         report(name.replace("_", " "), count)
     build_contacts(night.con)
     return counts["customers"]

@@ -17,7 +17,8 @@ from pipeline.settings import Settings
 from pipeline.tags.build import build_tags
 from pipeline.tags.catalogue import CATALOGUE_FOLDER, load_catalogue
 from pipeline.transform import build
-from pipeline.transform.companies import load_company_rules, resolve_companies
+from pipeline.transform.companies import resolve_companies
+from pipeline.transform.company_rules import load_company_rules
 from pipeline.transform.identity import resolve_customers
 from pipeline.transform.staging import stage_entities
 from pipeline.warehouse import write_frame

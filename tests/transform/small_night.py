@@ -8,7 +8,8 @@ import polars as pl
 
 from pipeline.ingest.contracts import load_contracts
 from pipeline.transform import build
-from pipeline.transform.companies import load_company_rules, resolve_companies
+from pipeline.transform.companies import resolve_companies
+from pipeline.transform.company_rules import load_company_rules
 from pipeline.transform.identity import resolve_customers
 from pipeline.transform.staging import stage_entities
 
@@ -50,12 +51,12 @@ def make_landed(folder, entity, rows):
     return path
 
 
-def run_night(con, folder, as_of=AS_OF, rules=RULES, **rows):
+def run_night(con, folder, as_of=AS_OF, rules=RULES, is_newest=True, **rows):
     """Run identity, core and facts over landed rows by entity. Returns what resolve_companies counted."""
     build.set_night(con, as_of, TIMEZONE)
     stage_entities(con, {entity: [make_landed(folder, entity, given)] for entity, given in rows.items()})
     resolve_customers(con, 20)
-    counts = resolve_companies(con, rules)
+    counts = resolve_companies(con, rules, is_newest)
     build.build_core(con, _ignore)
     build.build_facts(con, as_of, TIMEZONE, [], 1000, _ignore)
     build.build_company_facts(con, _ignore)

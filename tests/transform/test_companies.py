@@ -1,12 +1,13 @@
 """Which records are one company, ids that last, and who is whose contact: small cases worked by hand."""
 
-from datetime import datetime
+from datetime import date, datetime
 
 import pytest
 import yaml
 
 from pipeline.ingest.contracts import ContractError
-from pipeline.transform.companies import STATE, carry_companies, check_company_rules, load_company_rules
+from pipeline.transform.company_ids import STATE, carry_companies
+from pipeline.transform.company_rules import check_company_rules, load_company_rules
 from tests.transform.small_night import RULES, connect, run_night
 
 BEFORE = datetime(2026, 1, 5)
@@ -127,6 +128,12 @@ def test_a_merge_keeps_the_older_id_and_a_split_gives_back(con, tmp_path):
     assert apart == {"Q1": "K000000004", "Q2": "K000000001", "Q3": "K000000001"}
     run_night(con, tmp_path, companies=[one, *linked[1:]])
     assert ids(con) == apart
+    changes = "select company_id, change, other_company_id, current_company_id, record_count from core.company_changes"
+    assert con.execute(f"{changes} order by all").fetchall() == [
+        ("K000000001", "split", "K000000004", "K000000001", 1),
+        ("K000000002", "merged", "K000000001", "K000000001", 1),
+        ("K000000003", "merged", "K000000001", "K000000001", 1),
+    ]
     # a number once used up is not given to a newcomer
     run_night(con, tmp_path, companies=[one, *linked[1:], make_company("Q9")])
     assert ids(con)["Q9"] == "K000000005"
@@ -137,6 +144,23 @@ def test_the_smaller_part_of_a_split_takes_its_own_number_again(con, tmp_path):
     run_night(con, tmp_path, companies=made)
     run_night(con, tmp_path, companies=[*made[:2], make_company("Q3")])
     assert ids(con) == {"Q1": "K000000001", "Q2": "K000000001", "Q3": "K000000003"}
+
+
+def test_an_earlier_night_moves_no_number(con, tmp_path):
+    early, late = datetime(2026, 1, 20), datetime(2026, 2, 10)
+    alone = [make_company(f"Q{number}", updated_at=early) for number in (1, 2, 3)]
+    pair = [record | {"registration_id": "BBBBBB1"} for record in alone[1:]]
+    joined = [record | {"registration_id": "AAAAAA1", "updated_at": late} for record in alone]
+    made = [alone[0], *pair, *joined]
+    run_night(con, tmp_path, companies=made)
+    newest = {"Q1": "K000000001", "Q2": "K000000001", "Q3": "K000000001"}
+    assert ids(con) == newest
+    # then the pair was the larger part, but no later night is undone by looking back
+    run_night(con, tmp_path, date(2026, 2, 1), is_newest=False, companies=made)
+    assert ids(con) == {"Q1": "K000000001", "Q2": "K000000002", "Q3": "K000000002"}
+    run_night(con, tmp_path, companies=made)
+    assert ids(con) == newest
+    assert con.execute("select count(*) from core.company_changes").fetchall() == [(0,)]
 
 
 def test_a_source_that_is_away_for_a_night_keeps_its_ids(con, tmp_path):
