@@ -1,5 +1,6 @@
 """Which records are one company, ids that last, and who is whose contact: small cases worked by hand."""
 
+import random
 from datetime import date, datetime
 
 import pytest
@@ -322,3 +323,30 @@ def test_the_users_rules_replace_ours(tmp_path):
     (tmp_path / "rules.yaml").write_text("companies: [", encoding="utf-8")
     with pytest.raises(ContractError, match="rules.yaml: not readable as YAML"):
         load_company_rules(tmp_path)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ids_do_not_hang_on_the_order_or_portions_of_rows(tmp_path, seed):
+    rng = random.Random(seed)
+    made = [
+        make_company(
+            f"Q{number}",
+            source=rng.choice(["crm", "erp"]),
+            domain=rng.choice([None, f"d{rng.randrange(25)}.example"]),
+            registration_id=rng.choice([None, f"AAAAAA{rng.randrange(25)}"]),
+            created_at=datetime(2026, 1, 1 + rng.randrange(20)),
+        )
+        for number in range(60)
+    ]
+    con = connect()
+    run_night(con, tmp_path, companies=made)
+    first = ids(con)
+    assert 5 < len(set(first.values())) < 60
+    for _ in range(2):
+        rng.shuffle(made)
+        run_night(con, tmp_path, companies=made)
+        assert ids(con) == first
+    # a part of the rows is away for a night: whoever stays together keeps the id of the larger part, and all come back
+    run_night(con, tmp_path, is_newest=False, companies=made[:30])
+    run_night(con, tmp_path, companies=made)
+    assert ids(con) == first
