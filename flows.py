@@ -53,7 +53,7 @@ from pipeline.reports.audience_files import write_audiences
 from pipeline.settings import Settings, SettingsError, read_settings
 from pipeline.tags.audiences import AUDIENCE_FOLDER, AudienceError, load_audiences
 from pipeline.tags.catalogue import CATALOGUE_FOLDER, CatalogueError, load_catalogue
-from pipeline.transform.companies import load_company_rules
+from pipeline.transform.company_rules import load_company_rules
 from pipeline.transform.identity_rules import IdentityError, load_decisions, load_rules
 from pipeline.transform.survivorship import SurvivorshipError, load_survivorship
 from pipeline.warehouse import Busy, finish_publication, lock, newest_as_of, publication_lock

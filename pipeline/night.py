@@ -55,7 +55,9 @@ from pipeline.transform.build import (
     set_night,
     start_of_day_utc,
 )
-from pipeline.transform.companies import carry_companies, load_company_rules, resolve_companies
+from pipeline.transform.companies import resolve_companies
+from pipeline.transform.company_ids import carry_companies
+from pipeline.transform.company_rules import load_company_rules
 from pipeline.transform.contactability import build_contactability
 from pipeline.transform.identity import collect_references, resolve_customers
 from pipeline.transform.identity_rules import IdentityError, load_decisions, load_rules
@@ -287,7 +289,8 @@ def identity(night, report):
         (night.as_of, night.run_id),
         settings.seed,
     )
-    for name, count in (counts | resolve_companies(con, night.company_rules)).items():
+    counts |= resolve_companies(con, night.company_rules, is_newest)
+    for name, count in counts.items():
         report(name.replace("_", " "), count)
     build_golden(con, night.survivorship)
     build_contacts(con)

@@ -1,17 +1,11 @@
 """Which source records are one company, and which customers are whose contacts.
 
-Records are linked by the rules in identity.yaml (key companies). Ids are kept from night to night in the vault as those of
-customers are: a record's number is given once, a merge keeps the older id, after a split the larger part keeps it.
+Records are linked by the rules in identity.yaml (company_rules) and keep their ids from night to night (company_ids).
 """
 
-from pathlib import Path
-
-from pipeline.ingest.contracts import ContractError
+from pipeline.transform.company_ids import keep_company_ids, log_company_changes, number_companies
 from pipeline.transform.components import connect_components
-from pipeline.transform.identity_rules import load_rules
-from pipeline.warehouse import has_table, literal, value
-
-STATE = ("company_map", "company_records", "last_company_number")
+from pipeline.warehouse import literal, value
 
 # when a record of the entity first shows its company
 EVIDENCE = {
@@ -40,78 +34,34 @@ COMPARED = {
 }
 
 
-def load_company_rules(user_folder: Path) -> dict:
-    """The key companies of identity.yaml, or of the user's rules.yaml in its place. Raises IdentityError or ContractError."""
-    rules = load_rules(user_folder)["companies"]
-    check_company_rules(rules, "rules.yaml")
-    return rules
+def resolve_companies(con, rules: dict, is_newest: bool = True) -> dict[str, int]:
+    """Which records are one company, by the rules' links; ids and numbers as the vault holds them: see company_ids.
 
-
-def check_company_rules(rules, where: str) -> None:
-    """Raises ContractError, naming the place and the mend, unless the rules are as identity.yaml shows them."""
-    if not isinstance(rules, dict) or set(rules) != {"links", "blocked"}:
-        raise ContractError(f"{where}: companies: write links and blocked, as identity.yaml does")
-    if not isinstance(rules["links"], list) or not isinstance(rules["blocked"], dict):
-        raise ContractError(f"{where}: companies: links is a list of rules, blocked a list of values for each column")
-    for place, rule in enumerate(rules["links"], start=1):
-        named = f"{where}: companies: links: rule {place}"
-        if not isinstance(rule, dict) or not {"columns", "max_records"} <= set(rule) <= {
-            "columns",
-            "max_records",
-            "unless_differs",
-        }:
-            raise ContractError(f"{named}: write columns and max_records, and unless_differs where it is wanted")
-        if not isinstance(rule["max_records"], int) or rule["max_records"] < 2:
-            raise ContractError(f"{named}: max_records: {rule['max_records']!r}; write a whole number, 2 or more")
-        for field in ("columns", "unless_differs"):
-            columns = rule.get(field, ["name"])
-            if not isinstance(columns, list) or not columns or not set(columns) <= set(COMPARED):
-                raise ContractError(f"{named}: {field}: {columns!r}; write a list of {', '.join(COMPARED)}")
-    for column, values in rules["blocked"].items():
-        if column not in COMPARED or not isinstance(values, list):
-            raise ContractError(
-                f"{where}: companies: blocked: {column}: write a list under one of {', '.join(COMPARED)}"
-            )
-
-
-def carry_companies(con, previous: str) -> None:
-    """Take over the companies' ids of the vault attached as `previous`; a vault without any has none."""
-    for table in STATE:
-        if has_table(con, previous, "main", table):
-            con.execute(f"create table vault.{table} as select * from {previous}.{table}")
-
-
-def resolve_companies(con, rules: dict) -> dict[str, int]:
-    """Fill vault.company_map and company_records, carrying the ids and numbers that they hold already.
-
-    Makes of this night: work.company_map (source, source_company_id, company_id, first_evidence_at, linked_by),
+    Makes work.company_map (source, source_company_id, company_id, first_evidence_at, linked_by),
     work.company_domains (domain, company_id: domains that are one company's own), work.company_claims (who is said to be
     whose contact, for core.company_contacts) and the macro host_of. Needs the staged views, customer_references and
-    customer_map. What became known at as_of or later links nothing. Returns counts.
+    customer_map. What became known at as_of or later links nothing. is_newest: no later night is published; only then do
+    splits move numbers. Returns counts.
     """
     con.execute(f"create or replace temp macro host_of(text) as nullif({HOST}, '')")
-    _number_records(con)
+    _name_companies(con)
+    number_companies(con)
     _show_identifiers(con, rules["blocked"])
     blocked = _link_records(con, rules["links"])
-    con.execute("create or replace table work.company_nodes as select number as node from company_records")
+    con.execute("create or replace table work.company_nodes as select node from company_records")
     connect_components(con, "company_nodes", "company_links", "work.company_labels")
-    _assign_ids(con)
+    if is_newest:
+        keep_company_ids(con)
+    _map_records(con)
+    if is_newest:
+        log_company_changes(con)
     _claim_contacts(con)
     counts = con.execute("select count(*), count(distinct company_id) from company_map").fetchall()[0]
     return {"company_records": counts[0], "companies": counts[1], "blocked_company_identifiers": blocked}
 
 
-def _number_records(con):
-    """work.company_records of tonight (source, source_company_id, number, first_evidence_at); new ones get a number."""
-    con.execute(
-        "create table if not exists vault.company_map (source varchar, source_company_id varchar, company_id varchar)"
-    )
-    con.execute(
-        "create table if not exists vault.company_records"
-        " (source varchar, source_company_id varchar, number bigint, first_evidence_at timestamp)"
-    )
-    # a number that a merge or a split used up is never given again
-    con.execute("create table if not exists vault.last_company_number as select 0::bigint as number")
+def _name_companies(con):
+    """work.named_companies: every record of a company that any entity names, and when first."""
     named = " union all ".join(
         f"select source, source_company_id, min({seen_at}) as seen_at from landed_{entity}"
         " where source_company_id is not null group by all"
@@ -119,49 +69,12 @@ def _number_records(con):
     )
     con.execute(
         f"""
-        create or replace table work.company_records as
-        with named as (
-            select source, source_company_id, min(seen_at) as first_evidence_at
-            from ({named}) as company_references
-            group by source, source_company_id
-        ),
-
-        added as (
-            select
-                source,
-                source_company_id,
-                row_number() over (order by first_evidence_at nulls last, source, source_company_id)
-                + (select number from vault.last_company_number) as number
-            from named
-            anti join vault.company_records as known using (source, source_company_id)
-        )
-
-        select
-            named.source,
-            named.source_company_id,
-            coalesce(known.number, added.number) as number,
-            named.first_evidence_at
-        from named
-        left join vault.company_records as known using (source, source_company_id)
-        left join added using (source, source_company_id)
+        create or replace table work.named_companies as
+        select source, source_company_id, min(seen_at) as first_evidence_at
+        from ({named}) as company_references
+        group by source, source_company_id
         """
     )
-    con.execute(
-        """
-        create or replace table vault.company_records as
-        select source, source_company_id, number, first_evidence_at from company_records
-        union all
-        select known.source, known.source_company_id, known.number, known.first_evidence_at
-        from vault.company_records as known
-        anti join company_records as tonight using (source, source_company_id)
-        order by number
-        """
-    )
-    _raise_last_number(con, "select max(number) from company_records")
-
-
-def _raise_last_number(con, highest):
-    con.execute(f"update vault.last_company_number set number = greatest(number, ({highest}))")
 
 
 def _show_identifiers(con, blocked):
@@ -187,7 +100,7 @@ def _show_identifiers(con, blocked):
                 and (created_at is null or created_at < night.as_of_utc)
         )
 
-        select company_records.number, versions.* exclude (source, source_company_id)
+        select company_records.node, versions.* exclude (source, source_company_id)
         from versions
         inner join company_records using (source, source_company_id)
         """
@@ -206,7 +119,7 @@ def _link_records(con, links):
             f"""
             create or replace table work.company_groups as
             select
-                list(number order by number) as members,
+                list(node order by node) as members,
                 {" or ".join([f"count(*) > {rule['max_records']}", *differs])} as is_blocked
             from shown_companies
             where {filled}
@@ -226,51 +139,8 @@ def _link_records(con, links):
     return blocked
 
 
-def _assign_ids(con):
-    """A component keeps the oldest id of which it holds the larger part, else it is called by its smallest number."""
-    con.execute(
-        """
-        create or replace table work.company_components as
-        with claims as (
-            select carried.company_id, labels.label, count(*) as record_count
-            from vault.company_map as carried
-            inner join company_records using (source, source_company_id)
-            inner join company_labels as labels on company_records.number = labels.node
-            group by carried.company_id, labels.label
-        ),
-
-        owners as (
-            select company_id, label
-            from claims
-            qualify row_number() over (partition by company_id order by record_count desc, label) = 1
-        ),
-
-        kept as (
-            select label, min(company_id) as company_id from owners group by label
-        ),
-
-        without as (
-            select distinct label, 'K' || lpad(label::varchar, 9, '0') as company_id
-            from company_labels
-            where label not in (select label from kept)
-        ),
-
-        -- the smaller part of a split, whose own number the larger part goes by
-        taken as (
-            select label, row_number() over (order by label) as place
-            from without
-            where company_id in (select company_id from vault.company_map)
-        )
-
-        select label, company_id from kept
-        union all
-        select label, company_id from without where label not in (select label from taken)
-        union all
-        select label, 'K' || lpad((place + (select number from vault.last_company_number))::varchar, 9, '0')
-        from taken
-        """
-    )
-    _raise_last_number(con, "select max(substr(company_id, 2)::bigint) from company_components")
+def _map_records(con):
+    """work.company_map, and work.company_domains: the domains that are one company's own."""
     con.execute(
         """
         create or replace table work.company_map as
@@ -287,24 +157,12 @@ def _assign_ids(con):
         select
             company_records.source,
             company_records.source_company_id,
-            components.company_id,
+            'K' || lpad(min(company_records.number) over (partition by labels.label)::varchar, 9, '0') as company_id,
             company_records.first_evidence_at,
             coalesce(linked.linked_by, 'own id') as linked_by
         from company_records
-        inner join company_labels as labels on company_records.number = labels.node
-        inner join company_components as components using (label)
-        left join linked on company_records.number = linked.node
-        """
-    )
-    con.execute(
-        """
-        create or replace table vault.company_map as
-        select source, source_company_id, company_id from company_map
-        union all
-        select carried.source, carried.source_company_id, carried.company_id
-        from vault.company_map as carried
-        anti join company_map as tonight using (source, source_company_id)
-        order by company_id, source, source_company_id
+        inner join company_labels as labels using (node)
+        left join linked using (node)
         """
     )
     con.execute(
@@ -312,7 +170,7 @@ def _assign_ids(con):
         create or replace table work.company_domains as
         select shown.domain, min(company_map.company_id) as company_id
         from shown_companies as shown
-        inner join company_records using (number)
+        inner join company_records using (node)
         inner join company_map using (source, source_company_id)
         where shown.domain is not null
         group by shown.domain

@@ -40,7 +40,7 @@ def order(order_id, email=None, phone=None, key=None, source="shop", ordered_at=
     }
 
 
-def identify(con, paths, as_of, timezone, company_rules=None):
+def identify(con, paths, as_of, timezone, company_rules=None, is_newest=True):
     """The steps of a night from landed files to who is who. keyed() leaves the text as it is. Counts of companies."""
     con.execute("create or replace temp macro keyed(v) as v")
     read_landed(con, paths)
@@ -48,7 +48,7 @@ def identify(con, paths, as_of, timezone, company_rules=None):
     collect_references(con, load_contracts(), rules, 20, moment)
     stage_entities(con)
     resolve_customers(con, rules, (), 20, moment, True, (as_of, "run"))
-    counts = resolve_companies(con, company_rules or rules["companies"])
+    counts = resolve_companies(con, company_rules or rules["companies"], is_newest)
     build_golden(con, load_survivorship(Path("no folder of the user's"), set()))
     return counts
 

@@ -8,7 +8,7 @@ import polars as pl
 
 from pipeline.ingest.contracts import load_contracts
 from pipeline.transform import build
-from pipeline.transform.companies import load_company_rules
+from pipeline.transform.company_rules import load_company_rules
 from tests.transform.identity_night import identify
 
 AS_OF = date(2026, 3, 1)
@@ -49,11 +49,11 @@ def make_landed(folder, entity, rows):
     return path
 
 
-def run_night(con, folder, as_of=AS_OF, rules=RULES, **rows):
+def run_night(con, folder, as_of=AS_OF, rules=RULES, is_newest=True, **rows):
     """Run identity, core and facts over landed rows by entity. Returns what resolve_companies counted."""
     build.set_night(con, as_of, TIMEZONE)
     paths = {entity: [make_landed(folder, entity, given)] for entity, given in rows.items()}
-    counts = identify(con, paths, as_of, TIMEZONE, rules)
+    counts = identify(con, paths, as_of, TIMEZONE, rules, is_newest)
     build.build_core(con, _ignore)
     build.build_facts(con, as_of, TIMEZONE, [], 1000, _ignore)
     build.build_company_facts(con, _ignore)

@@ -1,12 +1,14 @@
 """Which records are one company, ids that last, and who is whose contact: small cases worked by hand."""
 
-from datetime import datetime
+import random
+from datetime import date, datetime
 
 import pytest
 import yaml
 
 from pipeline.ingest.contracts import ContractError
-from pipeline.transform.companies import STATE, carry_companies, check_company_rules, load_company_rules
+from pipeline.transform.company_ids import STATE, carry_companies
+from pipeline.transform.company_rules import check_company_rules, load_company_rules
 from pipeline.transform.identity_rules import IdentityError
 from tests.transform.small_night import RULES, connect, run_night
 
@@ -128,6 +130,12 @@ def test_a_merge_keeps_the_older_id_and_a_split_gives_back(con, tmp_path):
     assert apart == {"Q1": "K000000004", "Q2": "K000000001", "Q3": "K000000001"}
     run_night(con, tmp_path, companies=[one, *linked[1:]])
     assert ids(con) == apart
+    changes = "select company_id, change, other_company_id, current_company_id, record_count from core.company_changes"
+    assert con.execute(f"{changes} order by all").fetchall() == [
+        ("K000000001", "split", "K000000004", "K000000001", 1),
+        ("K000000002", "merged", "K000000001", "K000000001", 1),
+        ("K000000003", "merged", "K000000001", "K000000001", 1),
+    ]
     # a number once used up is not given to a newcomer
     run_night(con, tmp_path, companies=[one, *linked[1:], make_company("Q9")])
     assert ids(con)["Q9"] == "K000000005"
@@ -138,6 +146,23 @@ def test_the_smaller_part_of_a_split_takes_its_own_number_again(con, tmp_path):
     run_night(con, tmp_path, companies=made)
     run_night(con, tmp_path, companies=[*made[:2], make_company("Q3")])
     assert ids(con) == {"Q1": "K000000001", "Q2": "K000000001", "Q3": "K000000003"}
+
+
+def test_an_earlier_night_moves_no_number(con, tmp_path):
+    early, late = datetime(2026, 1, 20), datetime(2026, 2, 10)
+    alone = [make_company(f"Q{number}", updated_at=early) for number in (1, 2, 3)]
+    pair = [record | {"registration_id": "BBBBBB1"} for record in alone[1:]]
+    joined = [record | {"registration_id": "AAAAAA1", "updated_at": late} for record in alone]
+    made = [alone[0], *pair, *joined]
+    run_night(con, tmp_path, companies=made)
+    newest = {"Q1": "K000000001", "Q2": "K000000001", "Q3": "K000000001"}
+    assert ids(con) == newest
+    # then the pair was the larger part, but no later night is undone by looking back
+    run_night(con, tmp_path, date(2026, 2, 1), is_newest=False, companies=made)
+    assert ids(con) == {"Q1": "K000000001", "Q2": "K000000002", "Q3": "K000000002"}
+    run_night(con, tmp_path, companies=made)
+    assert ids(con) == newest
+    assert con.execute("select count(*) from core.company_changes").fetchall() == [(0,)]
 
 
 def test_a_source_that_is_away_for_a_night_keeps_its_ids(con, tmp_path):
@@ -299,3 +324,30 @@ def test_the_users_rules_replace_ours(tmp_path):
     (tmp_path / "rules.yaml").write_text("companies: [", encoding="utf-8")
     with pytest.raises(IdentityError, match="rules.yaml: not readable as YAML"):
         load_company_rules(tmp_path)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ids_do_not_hang_on_the_order_or_portions_of_rows(tmp_path, seed):
+    rng = random.Random(seed)
+    made = [
+        make_company(
+            f"Q{number}",
+            source=rng.choice(["crm", "erp"]),
+            domain=rng.choice([None, f"d{rng.randrange(25)}.example"]),
+            registration_id=rng.choice([None, f"AAAAAA{rng.randrange(25)}"]),
+            created_at=datetime(2026, 1, 1 + rng.randrange(20)),
+        )
+        for number in range(60)
+    ]
+    con = connect()
+    run_night(con, tmp_path, companies=made)
+    first = ids(con)
+    assert 5 < len(set(first.values())) < 60
+    for _ in range(2):
+        rng.shuffle(made)
+        run_night(con, tmp_path, companies=made)
+        assert ids(con) == first
+    # a part of the rows is away for a night: whoever stays together keeps the id of the larger part, and all come back
+    run_night(con, tmp_path, is_newest=False, companies=made[:30])
+    run_night(con, tmp_path, companies=made)
+    assert ids(con) == first
