@@ -207,9 +207,9 @@ def test_what_happens_after_as_of_changes_nothing_before_it(tmp_path, shop, publ
         # what returns, tickets and lines said changes too, but is known only when this night takes it in
         edits = {
             "shop_refunds_20261031.csv": "refund_amount = '0.01', reason = 'edited'",
+            "crm_contacts_20261031.csv": "市 = '拉萨', 性别 = '女', 最后修改时间 = '2026-11-02 08:00:00'",
             "helpdesk_tickets_20261031.csv": "status = 'open', solved_at = null, updated_at = '2026-11-02T00:00:00Z'",
             "shop_order_items_2026.csv": "line_total = '0.01'",
-            "crm_contacts_20261031.csv": "市 = '拉萨', 性别 = '女', 最后修改时间 = '2026-11-02 08:00:00'",
         }
         for file, changes in edits.items():
             con.execute(
