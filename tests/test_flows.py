@@ -212,6 +212,7 @@ def test_what_happens_after_as_of_changes_nothing_before_it(tmp_path, shop, publ
         # what returns, tickets and lines said changes too, but is known only when this night takes it in
         edits = {
             "shop_refunds_20261031.csv": "refund_amount = '0.01', reason = 'edited'",
+            "crm_contacts_20261031.csv": "市 = '拉萨', 性别 = '女', 最后修改时间 = '2026-11-02 08:00:00'",
             "helpdesk_tickets_20261031.csv": "status = 'open', solved_at = null, updated_at = '2026-11-02T00:00:00Z'",
             "shop_order_items_2026.csv": "line_total = '0.01'",
             "crm_companies_20261031.csv": "行业 = '金融', 网址 = 'one.example', 最后修改时间 = '2026-11-02 08:00:00'",
@@ -231,6 +232,8 @@ def test_what_happens_after_as_of_changes_nothing_before_it(tmp_path, shop, publ
     least_replaced = {"orders": 100, "returns": 50, "tickets": 50, "order_items": 50, "opportunities": 20}
     for entity, least in least_replaced.items():
         assert value(warehouse, f"select count(*) from core.{entity}_history") > least, entity
+    changed = "core.customers_history where valid_to = date '2026-11-03'"
+    assert value(warehouse, f"select count(*) from {changed}") > 50
     after, before = contents(warehouse), contents(read_settings(published).warehouse)
     for table in (
         "marts.customer_facts",

@@ -212,9 +212,10 @@ def draw_records(rng, count=60, first=date(2026, 1, 1), days=200):
                 occupation=some("doctor", "chef"),
                 loyalty_points=some(1, 2, 3),
                 name=some("x", "y"),
+                registered_at=(day - rng.integers(0, 300)).astype("datetime64[us]").astype(datetime),
                 birth_date=some(date(1980, 1, 1), date(1990, 2, 2)),
                 deleted=some(True, False, False),
-            )  # fmt: skip
+            )
         )
     # one version of a record an hour
     return list({(row["customer_key"], row["updated_at"]): row for row in records}.values())
@@ -257,7 +258,7 @@ def test_a_later_record_changes_nothing_that_was_known(tmp_path, seed):
     before, after = (build_records(tmp_path, records, by("most_trusted")) for records in (early, early + later))
     found = {row["customer_id"]: row for row in facts_as_of(after, day)}
     for row in facts_as_of(before, day):
-        for name in ("gender", "birth_year", "birth_month", "occupation", "loyalty_points"):
+        for name in ("gender", "birth_year", "birth_month", "occupation", "loyalty_points", "registered_at"):
             assert found[row["customer_id"]][name] == row[name] or row[name] is None
 
 

@@ -115,7 +115,9 @@ def account_frame(
     created = registered["shop"][position]
     modified = created + (rng.random(count) * (end - 1 - created)).astype(np.int64)
     email = pl.concat([people.email, people.second_email]).gather(position + np.where(is_second, len(people), 0))
-    place = people.traits["place"][position]
+    # some have moved and told the shop alone
+    has_moved = people.number[position] % 50 == 7
+    place = (people.traits["place"][position] + has_moved) % len(words.PLACES)
     tells = rng.random(count) < 0.5
     return pl.DataFrame(
         {

@@ -1,7 +1,7 @@
--- One row per version of a customer's record in a source, with its ranks. Key: (version_rank).
+-- One row per version of a customer's record in a source, with its ranks. Key: (customer_id, version_rank).
 -- Of the night alone, since it holds names and addresses. The ranks are what survivor_rank chooses from: each orders
--- all versions without ties, by its rule, then by which became known last, then by source and id. known_on and
--- replaced_on: the first as_of whose night sees this version, and the first that sees another instead.
+-- the versions of a customer without ties, by its rule, then by which became known last, then by source and id.
+-- known_on, replaced_on: the first as_of whose night sees this version, and the first that sees another instead.
 with versions as (
 
     select
@@ -34,6 +34,7 @@ with versions as (
         + (versions.loyalty_tier is not null)::integer
         + (versions.loyalty_points is not null)::integer as filled_count,
         row_number() over (
+            partition by customer_map.customer_id
             order by
                 versions.known_at, versions.source, versions.customer_key, versions.observed_at, versions.file_record
         ) as version_rank
@@ -49,7 +50,9 @@ with versions as (
 final as (
 
     select
-        versions.* exclude (deleted, filled_count),
+        versions.* exclude (
+            source_customer_id, deleted, updated_at, observed_at, delivery, file_record, filled_count
+        ),
         coalesce(versions.deleted, false) as is_deleted,
         coalesce(province, city, district, address, postal_code) is not null as has_place,
         -- 2^32: above any version_rank

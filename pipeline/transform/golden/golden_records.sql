@@ -7,10 +7,7 @@ with versions as (
 
     select * from customer_records
 
-    where
-        hash(customer_id) % getvariable('slice_count') = getvariable('slice')
-        -- replaced before any night saw it
-        and (replaced_on is null or replaced_on > known_on)
+    where hash(customer_id) % getvariable('slice_count') = getvariable('slice')
 
 ),
 
