@@ -13,6 +13,8 @@ from pipeline.warehouse import identifier, literal, value
 
 # fewer people give no shares of values worth the name
 NEEDS_PEOPLE = 100
+# options of a comparison that name a second column
+OTHER_COLUMNS = ("swapped_with", "only_without")
 KEYS = ("threshold", "comparisons", "one_each", "blocking", "max_pairs")
 
 RUN = """
@@ -123,7 +125,7 @@ def _check(con, people, spec):
             )
     known = {row[0] for row in con.execute(f"describe {people}").fetchall()}
     named = [(comparison["column"], "comparisons") for comparison in spec["comparisons"]]
-    named += [(each["swapped_with"], "comparisons") for each in spec["comparisons"] if "swapped_with" in each]
+    named += [(each[other], "comparisons") for each in spec["comparisons"] for other in OTHER_COLUMNS if other in each]
     named += [(column, "one_each") for column in spec["one_each"]]
     named += [(column, "blocking") for columns in spec["blocking"] for column in columns]
     for column, where in named:
@@ -148,7 +150,7 @@ def _copy_people(con, people, spec):
     """work.probable.keyed: what is compared, and a key for each list of blocking. Returns comparisons that two people know."""
     hows = {comparison["column"]: comparison["how"] for comparison in spec["comparisons"]}
     needed = hows.keys() | {column for columns in spec["blocking"] for column in columns}
-    needed |= {each["swapped_with"] for each in spec["comparisons"] if "swapped_with" in each}
+    needed |= {each[other] for each in spec["comparisons"] for other in OTHER_COLUMNS if other in each}
     columns = [
         f"try_cast({identifier(name)} as {'date' if hows.get(name) == 'date' else 'varchar'}) as {identifier(name)}"
         for name in sorted(needed)

@@ -216,12 +216,16 @@ def _comparison(comparison):
     ]
     # a frequent value says less than a rare one, and a placeholder next to nothing
     levels[0]["tf_adjustment_column"] = name
-    unknown = {
-        "sql_condition": f"{identifier(f'{name}_l')} is null or {identifier(f'{name}_r')} is null",
+    unknown = f"{identifier(f'{name}_l')} is null or {identifier(f'{name}_r')} is null"
+    if "only_without" in comparison:
+        told = comparison["only_without"]
+        unknown += f" or ({identifier(f'{told}_l')} is not null and {identifier(f'{told}_r')} is not null)"
+    unknown_level = {
+        "sql_condition": unknown,
         "label_for_charts": "unknown",
         "is_null_level": True,
     }
     return {
         "output_column_name": name,
-        "comparison_levels": [unknown, *levels, {"sql_condition": "else", "label_for_charts": "differs"}],
+        "comparison_levels": [unknown_level, *levels, {"sql_condition": "else", "label_for_charts": "differs"}],
     }
