@@ -34,7 +34,7 @@ def build_contactability(con, report: Callable[[str, int], None]) -> None:
             email is not null as has_email,
             phone is not null as has_phone,
             address is not null as has_address,
-            wechat is not null as has_social
+            coalesce(wechat, social_account) is not null as has_social
         from vault.contacts
         """
     )
