@@ -14,8 +14,9 @@ from pathlib import Path
 from pipeline.ingest.contracts import load_contracts
 from pipeline.settings import Settings
 from pipeline.transform.build import set_night, start_of_day_utc
-from pipeline.transform.identity import collect_references, resolve_customers
+from pipeline.transform.identity import resolve_customers
 from pipeline.transform.identity_rules import load_rules
+from pipeline.transform.references import collect_references
 from pipeline.transform.staging import read_landed, stage_entities
 from pipeline.warehouse import attach, connect, identifier, literal, value
 

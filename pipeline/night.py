@@ -59,10 +59,11 @@ from pipeline.transform.companies import resolve_companies
 from pipeline.transform.company_ids import carry_companies
 from pipeline.transform.company_rules import load_company_rules
 from pipeline.transform.contactability import build_contactability
-from pipeline.transform.identity import collect_references, resolve_customers
+from pipeline.transform.identity import resolve_customers
 from pipeline.transform.identity_rules import IdentityError, load_decisions, load_rules
 from pipeline.transform.lasting_ids import STATE
 from pipeline.transform.matching import MatchingError
+from pipeline.transform.references import collect_references
 from pipeline.transform.staging import read_landed, stage_entities
 from pipeline.transform.survivorship import load_survivorship
 from pipeline.warehouse import (

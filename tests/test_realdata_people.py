@@ -11,10 +11,11 @@ import pytest
 from pipeline.ingest.contracts import load_contracts
 from pipeline.transform.build import set_night
 from pipeline.transform.components import connect_components
-from pipeline.transform.identity import collect_references, resolve_customers
+from pipeline.transform.identity import resolve_customers
 from pipeline.transform.identity_rules import Identifier, load_rules
 from pipeline.transform.matching import probable_links
 from pipeline.transform.people import describe_people
+from pipeline.transform.references import collect_references
 from pipeline.transform.staging import read_landed, stage_entities
 from tests.builders import Intake
 

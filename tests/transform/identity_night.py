@@ -8,8 +8,9 @@ import duckdb
 from pipeline.ingest.contracts import load_contracts
 from pipeline.transform.build import build_golden, set_night, start_of_day_utc
 from pipeline.transform.companies import resolve_companies
-from pipeline.transform.identity import collect_references, customers_then, resolve_customers
+from pipeline.transform.identity import customers_then, resolve_customers
 from pipeline.transform.identity_rules import load_rules
+from pipeline.transform.references import collect_references
 from pipeline.transform.staging import read_landed, stage_entities
 from pipeline.transform.survivorship import load_survivorship
 
