@@ -1,0 +1,145 @@
+"""Landed rows -> who is who, core, facts, and the contracts as checks over them."""
+
+from datetime import timedelta
+
+import polars as pl
+
+from pipeline import ops
+from pipeline.ingest.contracts import load_contracts
+from pipeline.ingest.intake import define_keyed
+from pipeline.ingest.suites import check_entities
+from pipeline.settings import contact_limits
+from pipeline.transform.build import (
+    build_company_facts,
+    build_contacts,
+    build_core,
+    build_facts,
+    build_golden,
+    build_outcomes,
+    set_night,
+    start_of_day_utc,
+)
+from pipeline.transform.companies import resolve_companies
+from pipeline.transform.company_ids import carry_companies
+from pipeline.transform.contactability import build_contactability
+from pipeline.transform.identity import resolve_customers
+from pipeline.transform.lasting_ids import STATE
+from pipeline.transform.references import collect_references
+from pipeline.transform.staging import read_landed, stage_entities
+from pipeline.warehouse import (
+    attach,
+    has_table,
+    newest_as_of,
+    state_before,
+    value,
+)
+
+
+def open_warehouse(night):
+    """The scratch warehouse as the default database, the scratch vault beside it, and the night before to read."""
+    settings, con = night.settings, night.con
+    # tables here have no order of their own, and keeping one takes memory
+    con.execute("set preserve_insertion_order = false")
+    # our joins name the large side first. DuckDB thinks that a filter on a union leaves a handful of rows, and would
+    # build the hash table on 10M orders: out of memory at 4 GiB, where the order as written takes seconds
+    con.execute("set disabled_optimizers = 'build_side_probe_side'")
+    attach(con, night.scratch / "warehouse.duckdb", "warehouse", settings.storage_version)
+    attach(con, night.scratch / "vault.duckdb", "vault", settings.storage_version)
+    # what only this night needs goes to a file too: temporary tables would fill the memory
+    attach(con, night.scratch / "work.duckdb", "work", settings.storage_version)
+    con.execute("set search_path = 'warehouse.main,work.main'")
+    con.execute("create schema ops")
+    vault = settings.vault / "vault.duckdb"
+    if vault.exists():
+        attach(con, vault, "previous_vault")
+        for table in STATE:
+            if has_table(con, "previous_vault", "main", table):
+                con.execute(f"create table vault.{table} as select * from previous_vault.{table}")
+        carry_companies(con, "previous_vault")
+        con.execute("detach previous_vault")
+    kept = value(con, "select count(*) from vault.customer_map") if vault.exists() else 0
+    night.audit("vault opened", "vault/vault.duckdb", kept, "identity")
+    state = state_before(settings, night.as_of)
+    if state:
+        attach(con, state, "previous")
+        night.previous = "previous"
+        night.is_previous_earlier = value(con, "select max(as_of) from previous.ops.night") < night.as_of
+
+
+def identity(night, report):
+    """Which source records are one customer."""
+    paths = {}
+    for landing in night.landings:
+        paths.setdefault(landing["entity"], []).append(night.settings.vault / landing["path"])
+    open_warehouse(night)
+    settings, con, rules = night.settings, night.con, night.identity_rules
+    set_night(con, night.as_of, settings.business_timezone, settings.consent_when_silent, contact_limits(settings))
+    define_keyed(con, settings)
+    read_landed(con, paths)
+    as_of_utc = start_of_day_utc(night.as_of, settings.business_timezone)
+    limit, newest = settings.max_customers_per_identifier, newest_as_of(settings)
+    report("blocked identifiers", collect_references(con, load_contracts(), rules, limit, as_of_utc))
+    stage_entities(con)
+    is_newest = newest is None or night.as_of >= newest
+    counts = resolve_customers(
+        con,
+        rules,
+        night.identity_decisions,
+        limit,
+        as_of_utc,
+        is_newest,
+        (night.as_of, night.run_id),
+        settings.seed,
+    )
+    counts |= resolve_companies(con, night.company_rules, is_newest)
+    for name, count in counts.items():
+        report(name.replace("_", " "), count)
+    build_golden(con, night.survivorship)
+    build_contacts(con)
+    return counts["customers"]
+
+
+def core(night, report):
+    """Everything landed, as tables."""
+    build_core(night.con, report)
+    return value(night.con, "select count(*) from core.orders")
+
+
+def facts(night, report):
+    """What was known of each customer before as_of, and before each training cut-off."""
+    horizon = timedelta(days=night.settings.churn_horizon_days)
+    oldest = value(night.con, "select min(ordered_on) from core.orders where customer_id is not null")
+    cut_offs = [night.as_of - horizon * back for back in (1, 2, 3, 4)]
+    night.cut_offs = [day for day in cut_offs if oldest and day - horizon >= oldest]
+    build_facts(
+        night.con,
+        night.as_of,
+        night.settings.business_timezone,
+        night.cut_offs,
+        night.settings.training_customers,
+        report,
+    )
+    build_contactability(night.con, report)
+    build_company_facts(night.con, report)
+    horizons = [(day, night.settings.churn_horizon_days) for day in night.cut_offs]
+    horizons += [(day, 2 * night.settings.churn_horizon_days) for day in night.cut_offs[1:2]]
+    build_outcomes(night.con, horizons, night.settings.business_timezone)
+    return value(night.con, "select count(*) from marts.customer_facts")
+
+
+def checks(night, report):
+    """The contracts as Great Expectations suites, over what landed."""
+    delivered = sorted({landing["entity"] for landing in night.landings})
+    before = None
+    if night.is_previous_earlier:
+        rows = night.con.execute(
+            "select entity, sum(record_count) from previous.ops.reconciliation group by entity"
+        ).fetchall()
+        before = {entity: int(count) for entity, count in rows}
+    results = check_entities(night.con, delivered, night.run_id, night.as_of, before)
+    ops.append_history(night.con, "checks", results.select(*ops.CHECKS), night.as_of, None)
+    failed = results.filter(~pl.col("success"))
+    for row in failed.iter_rows(named=True):
+        where = f"{row['entity']} {row['column_name'] or ''} {row['rule']}: {row['message']}"
+        night.warn(f"check failed: {where}", f"检查未通过：{where}")
+    return len(results)

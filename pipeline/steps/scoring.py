@@ -1,0 +1,110 @@
+"""Facts -> scores and tags."""
+
+import json
+
+import polars as pl
+
+from pipeline import ops
+from pipeline.models.churn import run_churn
+from pipeline.models.clv import run_clv
+from pipeline.models.records import BACKTEST_SCHEMA, MODEL_RUN_SCHEMA
+from pipeline.models.rfm import run_rfm
+from pipeline.models.segments import run_segments
+from pipeline.tags.build import build_tags
+from pipeline.transform.build import model_facts
+from pipeline.warehouse import (
+    frame,
+    has_table,
+    value,
+    write_frame,
+)
+
+MODEL_STATUS_ZH = {"held": "暂不使用", "not enough data": "数据不足"}
+
+
+def score(night, report):
+    """RFM, segments, lifetime value and churn."""
+    con, as_of, settings = night.con, night.as_of, night.settings
+    con.execute("create schema if not exists scores")
+    tonight = frame(con, model_facts("marts.customer_facts") + " order by customer_id")
+    runs, backtests = [], [pl.DataFrame(schema=BACKTEST_SCHEMA)]
+
+    def keep(table, result):
+        scores, run, tested = result
+        write_frame(con, f"scores.{table}", scores)
+        runs.append(run)
+        backtests.append(tested)
+        report(f"scores.{table}: {run['status']}", len(scores))
+        if run["status"] != "used":
+            night.warn(
+                f"{run['model']}: {run['status']}: {run['message']}",
+                f"模型 {run['model']}：{MODEL_STATUS_ZH.get(run['status'], run['status'])}：{run['message']}",
+            )
+
+    keep("rfm", run_rfm(tonight, as_of))
+    keep("segments", run_segments(tonight, as_of, _last_params(night, "segments"), settings.seed))
+    keep("clv", run_clv(tonight, as_of, *_clv_backtest(night), seed=settings.seed))
+    windows = _churn_windows(night)
+    keep("churn", run_churn(tonight, as_of, *windows, settings.churn_horizon_days, settings.seed))
+    ops.append_history(con, "model_runs", pl.DataFrame(runs, MODEL_RUN_SCHEMA), as_of, night.previous)
+    ops.append_history(con, "backtests", pl.concat(backtests), as_of, night.previous)
+    return value(con, "select count(*) from scores.rfm")
+
+
+def _last_params(night, model):
+    """The parameters of the model in use before tonight."""
+    if not night.previous:
+        return None
+    rows = night.con.execute(
+        "select params from previous.ops.model_runs where model = ? and status = 'used' and as_of < ?"
+        " order by as_of desc limit 1",
+        (model, night.as_of),
+    ).fetchall()
+    return json.loads(rows[0][0]) if rows else None
+
+
+def _clv_backtest(night):
+    """Facts at a cut-off two horizons ago, what came true since, and the days between."""
+    if len(night.cut_offs) < 2:
+        return None, None, None
+    cut_off, days = night.cut_offs[1], 2 * night.settings.churn_horizon_days
+    facts_then = frame(night.con, model_facts("training_facts", f"as_of = date '{cut_off}'") + " order by customer_id")
+    outcomes = frame(
+        night.con,
+        "select customer_id, order_day_count, net_spend_amount from outcomes semi join training_facts"
+        " using (customer_id, as_of)"
+        f" where as_of = date '{cut_off}' and horizon_days = {days} order by customer_id",
+    )
+    return facts_then, outcomes, days
+
+
+def _churn_windows(night):
+    """Training, calibration and test facts with is_churned, at cut-offs whose label windows do not overlap."""
+    days = night.settings.churn_horizon_days
+
+    def labelled(cut_offs):
+        listed = ", ".join(f"date '{day}'" for day in cut_offs) or "null"
+        facts_then = model_facts("training_facts", f"as_of in ({listed}) and recency_days <= {days}")
+        if not night.cut_offs:
+            facts_then = model_facts("marts.customer_facts", "false")
+        return frame(
+            night.con,
+            f"select facts.*, outcomes.customer_id is null as is_churned from ({facts_then}) as facts"
+            f" left join outcomes on facts.customer_id = outcomes.customer_id and facts.as_of = outcomes.as_of"
+            f" and outcomes.horizon_days = {days} order by facts.customer_id, facts.as_of",
+        )
+
+    return labelled(night.cut_offs[2:]), labelled(night.cut_offs[1:2]), labelled(night.cut_offs[0:1])
+
+
+def tag(night, report):
+    """Dated tags from facts and scores."""
+    history = "previous.tags.tag_history" if night.previous else None
+    of_companies = "previous.tags.company_tag_history"
+    # a night of an earlier version of this pipeline knew no companies
+    if not (night.previous and has_table(night.con, "previous", "tags", "company_tag_history")):
+        of_companies = None
+    counts = build_tags(night.con, night.catalogue, night.as_of, history, report, of_companies)
+    for name, count in counts.items():
+        report(name, count)
+    return counts["customer_tags"]
