@@ -206,7 +206,7 @@ class Intake:
             whole = f"{kind}:{text}".replace("|", "\x1f")
             (row,) = self.con.execute("select sieve($1), keyed($1)", (whole,)).fetchall()
             named = {"kind": kind, "sieve": row[0], "hash": row[1], "request_id": "r", "suppressed_on": "2026-11-20"}
-            self.ledger.insert_all({"suppressions": [named]})
+            self.ledger.insert_new({"suppressions": [named]})
         load_suppressions(self.con, self.ledger)
 
     def clean(self) -> dict:
