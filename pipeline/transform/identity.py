@@ -9,6 +9,7 @@ from pipeline.transform.components import connect_components
 from pipeline.transform.identity_decisions import decide, keep_apart
 from pipeline.transform.lasting_ids import keep_ids, log_changes, number_records
 from pipeline.transform.probable import link_probable
+from pipeline.transform.references import SHOWN_ANYWHERE
 from pipeline.warehouse import identifier, literal, value
 
 
@@ -25,7 +26,7 @@ def resolve_customers(
     """
     number_records(con)
     _show_identifiers(con, rules, as_of_utc)
-    _link(con, rules, max_records)
+    _link(con, rules, max_records, as_of_utc)
     decide(con, decisions, as_of_utc)
     connect_components(con, "work.nodes", "work.links", "work.labels")
     if rules["probable"]["enabled"]:
@@ -61,9 +62,11 @@ def _show_identifiers(con, rules, as_of_utc):
             whole = f"not list_contains({values}, '') and list_count({values}) = {len(rule.columns)}"
             shown = f"case when {whole} then array_to_string({values}, '|') end"
             table = "described"
-        blocked = ""
-        if rules["blocked"].get(rule.name):
-            blocked = f" and not regexp_full_match({shown}, {literal('|'.join(rules['blocked'][rule.name]))})"
+        blocked, column = "", rule.columns[0]
+        if len(rule.columns) == 1 and column in SHOWN_ANYWHERE:
+            blocked = f" and {shown} not in (select identifier from work.blocked_identifiers where kind = '{column}')"
+        elif len(rule.columns) == 1 and rules["blocked"].get(column):
+            blocked = f" and not regexp_full_match({shown}, {literal('|'.join(rules['blocked'][column]))})"
         parts.append(
             f"select source, customer_key, '{rule.name}' as kind, {shown} as identifier, min(seen_at) as seen_at,"
             " bool_or(seen_at is null) as is_always"
@@ -79,13 +82,12 @@ def _show_identifiers(con, rules, as_of_utc):
             case when not shown.is_always then shown.seen_at end as seen_at
         from ({" union all ".join(parts)}) as shown
         inner join nodes using (source, customer_key)
-        anti join work.blocked_identifiers as blocked on shown.kind = blocked.kind and shown.identifier = blocked.identifier
         where shown.is_always or shown.seen_at < {literal(as_of_utc)}::timestamp
         """
     )
 
 
-def _link(con, rules, max_records):
+def _link(con, rules, max_records, as_of_utc):
     """work.links: each record to the first that showed the same identifier."""
     con.execute(
         "create or replace table work.links (node bigint, other_node bigint, linked_by varchar, linked_at timestamp,"
@@ -98,7 +100,7 @@ def _link(con, rules, max_records):
     for rule in parted:
         # what the other identifiers link already tells more of each sharer
         connect_components(con, "work.nodes", "work.links", "work.labels")
-        _part_families(con, rule)
+        _part_families(con, rule, as_of_utc)
         _link_sharers(con, f"kind = {literal(rule.name)}", max_records)
 
 
@@ -118,25 +120,29 @@ def _link_sharers(con, kinds, max_records):
             window members as (partition by kind, identifier order by seen_at nulls first, node)
         )
 
-        select node, first_node, kind, seen_at, null, null
+        -- two records may share two addresses: that is one link, by the earlier
+        select node, first_node, kind, case when not bool_or(seen_at is null) then min(seen_at) end, null, null
         from ranked
         where node <> first_node and record_count <= {int(max_records)}
+        group by node, first_node, kind
         """
     )
 
 
-def _part_families(con, rule):
+def _part_families(con, rule, as_of_utc):
     """Where sharers of an identifier differ in another column, it counts only together with that column."""
     differs, kind = identifier(rule.unless_differs), literal(rule.name)
     con.execute(
         f"""
         create or replace table work.told as
         with told_of_component as (
-            select labels.label, arg_max(described.{differs}, described.known_at)::varchar as told
+            -- the last told; of several on one moment the greatest, so that no order of rows decides
+            select labels.label, max({{'known_at': described.known_at, 'told': described.{differs}}}).told::varchar as told
             from described
             inner join nodes using (source, customer_key)
             inner join labels using (node)
             where described.{differs} is not null
+                and (described.seen_at is null or described.seen_at < {literal(as_of_utc)}::timestamp)
             group by labels.label
         )
 

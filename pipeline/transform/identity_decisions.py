@@ -1,5 +1,6 @@
 """What people decided about records, over what the rules find: same, and never the same."""
 
+import re
 from datetime import datetime
 
 from pipeline.transform.components import connect_components
@@ -27,8 +28,10 @@ def _record_node(con, line, source, record):
             (source, record, record),
         ).fetchall()
     else:
+        # of an id that no record carries any more: the record that it was first given to
+        number = int(record[1:]) if re.fullmatch(r"C\d{9,18}", record) else -1
         found = con.execute(
-            "select node from nodes where 'C' || lpad(number::varchar, 9, '0') = ?", (record,)
+            "select node from nodes where number = $1 or first_number = $1 order by number = $1 desc limit 1", (number,)
         ).fetchall()
     if not found:
         raise IdentityError(

@@ -42,7 +42,7 @@ class Identifier:
 class Decision:
     """A line of decisions.csv: two records are the same person, or different ones, whatever the rules find.
 
-    A record is (source, id there); ("", id) is the record that a customer_id was first given to.
+    A record is (source, id there); ("", id) is the customer of that id, which only `same` may name.
     """
 
     line: int
@@ -67,9 +67,9 @@ def load_rules(user_folder: Path | None = None) -> dict:
         rules |= given
     _dictionary(where, "identifiers", rules["identifiers"])
     rules["identifiers"] = tuple(_identifier(where, name, spec) for name, spec in rules["identifiers"].items())
-    names = {identifier.name for identifier in rules["identifiers"]}
+    single = {rule.columns[0] for rule in rules["identifiers"] if len(rule.columns) == 1} | {"email", "phone"}
     for name, patterns in _dictionary(where, "blocked", rules["blocked"]).items():
-        _known(where, "blocked: ", [name], names)
+        _known(where, "blocked: ", [name], single)
         if not isinstance(patterns, list):
             raise IdentityError(f"{where}: blocked: {name}: write a list of regular expressions")
         for pattern in patterns:
@@ -139,6 +139,10 @@ def _decision(where, line, row):
             f'{where} line {line}: decided_on "{row["decided_on"]}" is no date; write for example 2026-11-01'
         ) from None
     record, other = ((row[f"{prefix}source"], row[f"{prefix}source_customer_id"]) for prefix in ("", "other_"))
+    if row["decision"] == "different" and not (record[0] and other[0]):
+        raise IdentityError(
+            f"{where} line {line}: different must name two records by source and source_customer_id (core.customer_sources)"
+        )
     if not record[1] or not other[1] or record == other:
         raise IdentityError(
             f"{where} line {line}: name two records by source and source_customer_id, or by customer_id with source empty"

@@ -1,6 +1,6 @@
 """Ids that last: each source record gets a number once, a customer has the smallest number of its records.
 
-State, all in the vault: source_records (source, customer_key, number, component), last_customer_number, customer_map
+State, all in the vault: source_records (source, customer_key, number, first_number, component), last_customer_number, customer_map
 (the newest night's), identity_changes, and the probable_links that were accepted.
 """
 
@@ -16,12 +16,13 @@ def number_records(con) -> None:
     """
     con.execute(
         "create table if not exists vault.source_records"
-        " (source varchar, customer_key varchar, number bigint, component bigint)"
+        " (source varchar, customer_key varchar, number bigint, first_number bigint, component bigint)"
     )
     con.execute("create table if not exists vault.last_customer_number as select 0::bigint as number")
     con.execute(
         "create table if not exists vault.customer_map (source varchar, customer_key varchar, customer_id varchar)"
     )
+    _number_as_before(con)
     con.execute(
         "create table if not exists vault.identity_changes (changed_on date, customer_id varchar, change varchar,"
         " other_customer_id varchar, record_count bigint, reason varchar, run_id varchar)"
@@ -40,14 +41,18 @@ def number_records(con) -> None:
     con.execute(
         """
         insert into vault.source_records
-        select
-            source,
-            customer_key,
-            row_number() over (order by first_evidence_at nulls last, source, customer_key)
-            + (select number from vault.last_customer_number) as number,
-            null as component
-        from seen_records
-        anti join vault.source_records as known using (source, customer_key)
+        with added as (
+            select
+                source,
+                customer_key,
+                row_number() over (order by first_evidence_at nulls last, source, customer_key)
+                + (select number from vault.last_customer_number) as number
+            from seen_records
+            anti join vault.source_records as known using (source, customer_key)
+        )
+
+        select source, customer_key, number, number as first_number, null as component
+        from added
         """
     )
     con.execute(
@@ -56,10 +61,47 @@ def number_records(con) -> None:
     con.execute(
         """
         create or replace table work.nodes as
-        select known.number as node, seen.source, seen.customer_key, seen.first_evidence_at, known.number
+        select known.number as node, seen.source, seen.customer_key, seen.first_evidence_at, known.number, known.first_number
         from seen_records as seen
         inner join vault.source_records as known using (source, customer_key)
         """
+    )
+
+
+def _number_as_before(con):
+    """A vault of release 0.1 has ids without numbers: of each customer one record takes the id's, the others fresh ones."""
+    numbered, mapped = (value(con, f"select count(*) from vault.{name}") for name in ("source_records", "customer_map"))
+    if numbered or not mapped:
+        return
+    con.execute(
+        """
+        insert into vault.source_records
+        with placed as (
+            select
+                *,
+                substr(customer_id, 2)::bigint as component,
+                row_number() over (partition by customer_id order by source, customer_key) as place
+            from vault.customer_map
+        ),
+
+        -- the first record of each customer, and the others in a row after the last number
+        numbered as (
+            select
+                *,
+                case
+                    when place = 1 then component
+                    else row_number() over (partition by place = 1 order by component, place)
+                        + greatest((select number from vault.last_customer_number), (select max(component) from placed))
+                end as number
+            from placed
+        )
+
+        select source, customer_key, number, number as first_number, component
+        from numbered
+        """
+    )
+    con.execute(
+        "update vault.last_customer_number set number = greatest(number, (select max(number) from vault.source_records))"
     )
 
 
@@ -103,18 +145,15 @@ def keep_ids(con) -> None:
         """
     )
     if value(con, "select count(*) from renumbered"):
+        con.execute(
+            """
+            create or replace table work.changed_numbers as
+            select component as number_before, fresh_number as number from renumbered
+            union all
+            select keeper_number as number_before, component as number from renumbered
+            """
+        )
         for table in ("work.nodes", "vault.source_records"):
-            con.execute(
-                f"""
-                create or replace table work.changed_numbers as
-                select
-                    records.number as number_before,
-                    case when records.number = renumbered.component then renumbered.fresh_number
-                        else renumbered.component end as number
-                from {table} as records
-                inner join renumbered on records.number in (renumbered.component, renumbered.keeper_number)
-                """
-            )
             con.execute(
                 f"update {table} as records set number = changed.number from changed_numbers as changed"
                 " where records.number = changed.number_before"
@@ -136,6 +175,7 @@ def keep_ids(con) -> None:
             known.source,
             known.customer_key,
             known.number,
+            known.first_number,
             coalesce(owners.number, known.component) as component
         from vault.source_records as known
         left join nodes on known.number = nodes.number
@@ -193,9 +233,18 @@ def log_changes(con, as_of, run_id: str) -> int:
 
         decided as (
             select distinct customer_map.customer_id
-            from kept_apart
-            inner join nodes on nodes.node in (kept_apart.node, kept_apart.other_node)
+            from (select node from kept_apart union all select other_node from kept_apart) as sides
+            inner join nodes using (node)
             inner join customer_map using (source, customer_key)
+        ),
+
+        -- no record of the customer is left
+        ended as (
+            select earlier.customer_id, count(*) as record_count
+            from vault.customer_map as earlier
+            group by earlier.customer_id
+            having earlier.customer_id not in (select customer_id from customer_map)
+                and earlier.customer_id not in (select customer_id from moves)
         )
 
         select
@@ -210,6 +259,9 @@ def log_changes(con, as_of, run_id: str) -> int:
             end as reason
         from described
         left join joined_by on described.other_customer_id = joined_by.customer_id
+        union all
+        select customer_id, 'ended', null, record_count, 'no source shows it any more'
+        from ended
         """
     )
     con.execute(

@@ -48,7 +48,7 @@ def identify(con, paths, as_of, timezone, company_rules=None, is_newest=True):
     rules, moment = load_rules(), start_of_day_utc(as_of, timezone)
     collect_references(con, load_contracts(), rules, 20, moment)
     stage_entities(con)
-    resolve_customers(con, rules, (), 20, moment, True, (as_of, "run"))
+    resolve_customers(con, rules, (), 20, moment, is_newest, (as_of, "run"))
     counts = resolve_companies(con, company_rules or rules["companies"], is_newest)
     build_golden(con, load_survivorship(Path("no folder of the user's"), set()))
     return counts

@@ -91,6 +91,38 @@ def test_a_familys_telephone_links_only_those_of_one_birthday():
     assert grouped(ids) == groups("anna1 anna2", "bert", "somebody", "carl1 carl2")
 
 
+def test_ties_in_what_parts_a_family_hang_on_no_order_of_rows():
+    people = [
+        record("crm", "a", email="a@x.cn", phone="+8613911112222", birth_date=date(1980, 5, 1)),
+        record("shop", "b", email="a@x.cn", birth_date=date(1981, 5, 1)),
+        record("help", "c", phone="+8613911112222", birth_date=date(1980, 5, 1)),
+    ]
+    # what a and b told at one moment differs: the greater counts, whoever comes first
+    for rows in (people, people[::-1], [people[1], people[2], people[0]]):
+        assert grouped(Nights().run(rows)) == groups("a b", "c")
+
+
+def test_a_birth_date_told_after_as_of_parts_nobody_before():
+    people = [
+        record("crm", "a", phone="+8613911112222", birth_date=date(1980, 5, 1)),
+        record("shop", "b", phone="+8613911112222", updated_at=datetime(2025, 2, 1)),
+    ]
+    later = record("shop", "b", phone="+8613911112222", birth_date=date(1990, 5, 1), updated_at=datetime(2025, 9, 1))
+    assert grouped(Nights().run([*people, later], as_of=date(2025, 9, 1))) == groups("a b")
+    assert grouped(Nights().run([*people, later], as_of=date(2025, 9, 2))) == groups("a", "b")
+
+
+def test_two_shared_addresses_are_one_link():
+    people = [record("crm", "a", email="a@x.cn"), record("shop", "b", email="a@x.cn")]
+    people += [
+        record("crm", "a", email="b@x.cn", updated_at=datetime(2026, 1, 2)),
+        record("shop", "b", email="b@x.cn", updated_at=datetime(2026, 1, 2)),
+    ]
+    nights = Nights()
+    nights.run(people)
+    assert nights.con.sql("select linked_by, linked_at from links").fetchall() == [("email", datetime(2025, 1, 1))]
+
+
 def test_composite_identifiers_need_every_column_and_may_exchange_them():
     people = [
         record("crm", "c1", surname="Müller", given_name="Ann-Marie", birth_date=date(1980, 5, 1)),
@@ -132,7 +164,7 @@ def test_a_decision_keeps_two_records_apart_and_cuts_the_weakest_link():
     assert nights.counts["links_refused"] == 2
 
 
-def test_a_decision_about_a_customer_id_is_about_the_record_it_was_given_to():
+def test_a_decision_may_name_the_same_customers_by_their_ids():
     people = [record("crm", "c1"), record("shop", "s1")]
     nights = Nights()
     nights.run(people)
@@ -190,6 +222,7 @@ def test_what_is_dated_after_as_of_changes_no_id():
         ("{}\nmaybe,crm,c1,shop,s1,2026-01-01\n", 'line 2: decision is "maybe"; write same or different'),
         ("{}\nsame,crm,c1,shop,s1,1/2/2026\n", 'line 2: decided_on "1/2/2026" is no date'),
         ("{}\nsame,crm,c1,crm,c1,2026-01-01\n", "line 2: name two records"),
+        ("{}\ndifferent,,C000000001,crm,c1,2026-01-01\n", "line 2: different must name two records by source"),
     ],
 )
 def test_a_line_of_decisions_that_cannot_be_says_where(tmp_path, text, message):

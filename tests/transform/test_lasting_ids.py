@@ -3,6 +3,7 @@
 import random
 from datetime import date, datetime
 
+import polars as pl
 import pytest
 
 from pipeline.transform.identity_rules import Decision
@@ -87,6 +88,48 @@ def test_an_id_outlives_the_record_that_it_was_given_to():
     nights.run(rows, as_of=FIRST)
     assert nights.run(rows[1:], as_of=SECOND) == {("shop", "s1"): "C000000001"}
     assert set(nights.run(rows, as_of=THIRD).values()) == {"C000000001"}
+
+
+def test_who_is_gone_is_logged():
+    nights = Nights()
+    nights.run([record("crm", "c1"), record("crm", "c2")], as_of=FIRST)
+    nights.run([record("crm", "c2")], as_of=SECOND)
+    assert nights.changes() == [(SECOND, "C000000001", "ended", None, 1, "no source shows it any more")]
+
+
+def test_a_retired_id_still_means_the_record_it_was_first_given_to():
+    first = record("crm", "c1", phone="+8613911112222")
+    second = record("shop", "s1", phone="+8613911112222", email="a@x.cn", registered_at=datetime(2025, 2, 1))
+    third = record("help", "h1", email="a@x.cn", registered_at=datetime(2025, 3, 1))
+    nights = Nights()
+    nights.run([first, second, third], as_of=FIRST)
+    apart = [Decision(2, False, ("crm", "c1"), ("shop", "s1"), FIRST)]
+    ids = nights.run([first, second, third], decisions=apart, as_of=SECOND)
+    assert ids["shop", "s1"] == ids["help", "h1"] == "C000000001" and ids["crm", "c1"] == "C000000004"
+    # number 2 is on no record now; the record it was first given to is shop's
+    same = Decision(3, True, ("", "C000000002"), ("app", "a1"), FIRST)
+    ids = nights.run([first, second, third, record("app", "a1")], decisions=[*apart, same], as_of=THIRD)
+    assert ids["app", "a1"] == "C000000001" and ids["crm", "c1"] == "C000000004"
+
+
+def test_the_ids_of_release_0_1_stay():
+    nights = Nights()
+    nights.state["customer_map"] = pl.DataFrame(
+        {
+            "source": ["shop", "crm", "crm"],
+            "customer_key": ["x1", "s1", "s2"],
+            "customer_id": ["C000000002", "C000000001", "C000000001"],
+        }
+    )
+    rows = [record("shop", "x1"), record("crm", "s1", email="a@x.cn"), record("crm", "s2", email="a@x.cn")]
+    ids = nights.run([*rows, record("app", "new")], as_of=FIRST)
+    assert ids == {
+        ("shop", "x1"): "C000000002",
+        ("crm", "s1"): "C000000001",
+        ("crm", "s2"): "C000000001",
+        ("app", "new"): "C000000004",
+    }
+    assert nights.changes() == []
 
 
 def test_an_earlier_night_run_again_changes_no_id_and_logs_nothing():
