@@ -5,8 +5,10 @@ import difflib
 import re
 from dataclasses import dataclass
 from datetime import date
+from importlib.util import find_spec
 from pathlib import Path
 
+import duckdb
 import yaml
 
 from pipeline.ingest.contracts import load_contracts
@@ -65,6 +67,8 @@ def load_rules(user_folder: Path | None = None) -> dict:
         given = _read(path)
         _known(where, "", given, rules)
         rules |= given
+        if "probable" in given:
+            _check_probable(where, given["probable"], _read(SHIPPED)["probable"])
     _dictionary(where, "identifiers", rules["identifiers"])
     rules["identifiers"] = tuple(_identifier(where, name, spec) for name, spec in rules["identifiers"].items())
     single = {rule.columns[0] for rule in rules["identifiers"] if len(rule.columns) == 1} | {"email", "phone"}
@@ -74,10 +78,11 @@ def load_rules(user_folder: Path | None = None) -> dict:
             raise IdentityError(f"{where}: blocked: {name}: write a list of regular expressions")
         for pattern in patterns:
             try:
-                re.compile(str(pattern))
-            except re.error as error:
+                duckdb.execute("select regexp_full_match('', ?)", (str(pattern),))
+            except duckdb.Error as error:
+                why = str(error).splitlines()[0].removeprefix("Invalid Input Error: ")
                 raise IdentityError(
-                    f'{where}: blocked: {name}: "{pattern}" is no regular expression: {error}'
+                    f'{where}: blocked: {name}: "{pattern}" is no regular expression that DuckDB (RE2) knows: {why}'
                 ) from None
     return rules
 
@@ -92,20 +97,36 @@ def _read(path):
     return _dictionary(path.name, "the file", content or {})
 
 
+def _check_probable(where, given, shipped):
+    """The block of probable links is replaced whole: its keys are all there, and no others."""
+    _known(where, "probable: ", _dictionary(where, "probable", given), shipped)
+    lacking = sorted(set(shipped) - set(given))
+    if lacking:
+        raise IdentityError(f"{where}: probable: {lacking[0]}: is missing; copy the whole block of {SHIPPED.name}")
+    if not isinstance(given["enabled"], bool):
+        raise IdentityError(f"{where}: probable: enabled: write true or false")
+    if given["enabled"] and find_spec("splink") is None:
+        raise IdentityError(f"{where}: probable: needs Splink: pip install '.[splink]', or write enabled: false")
+
+
 def _identifier(where, name, spec):
     if not re.fullmatch(r"[a-z][a-z0-9_]*", str(name)):
         raise IdentityError(f"{where}: identifiers: {name}: use small letters, digits and _")
     _known(where, f"identifiers: {name}: ", _dictionary(where, name, spec), OPTIONS)
     columns = spec.get("columns")
-    if not isinstance(columns, list) or not columns:
+    if not isinstance(columns, list) or not columns or not all(isinstance(column, str) for column in columns):
         raise IdentityError(f"{where}: identifiers: {name}: columns: write a list, such as [surname, birth_date]")
+    if not isinstance(spec.get("unless_differs", ""), str):
+        raise IdentityError(f"{where}: identifiers: {name}: unless_differs: write one column, such as birth_date")
+    if not isinstance(spec.get("in_any_order", False), bool):
+        raise IdentityError(f"{where}: identifiers: {name}: in_any_order: write true or false")
     described = load_contracts()["customers"].columns
     for column in [*columns, *filter(None, [spec.get("unless_differs")])]:
         _known(where, f"identifiers: {name}: ", [column], described)
     return Identifier(
         name=name,
         columns=tuple(columns),
-        in_any_order=spec.get("in_any_order", False) is True,
+        in_any_order=spec.get("in_any_order", False),
         unless_differs=spec.get("unless_differs"),
     )
 

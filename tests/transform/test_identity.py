@@ -239,6 +239,12 @@ def test_a_line_of_decisions_that_cannot_be_says_where(tmp_path, text, message):
         ("identifiers: {email: {columns: [mail]}}", 'identifiers: email: unknown "mail"; did you mean "email"'),
         ("identifiers: {email: {column: [email]}}", 'identifiers: email: unknown "column"; did you mean "columns"'),
         ("blocked: {email: ['(']}", "blocked: email: .* is no regular expression"),
+        ("blocked: {email: ['(?!x)y']}", "blocked: email: .* is no regular expression that DuckDB"),
+        ("identifiers: {email: {columns: [[email]]}}", "identifiers: email: columns: write a list"),
+        ("identifiers: {email: {columns: [email], unless_differs: [name]}}", "unless_differs: write one column"),
+        ("identifiers: {email: {columns: [email], in_any_order: maybe}}", "in_any_order: write true or false"),
+        ("probable: {enabled: true}", "probable: blocking: is missing; copy the whole block of identity.yaml"),
+        ("probable:", "probable: must hold"),
         ("blocked: {mail: ['x']}", 'blocked: unknown "mail"'),
     ],
 )

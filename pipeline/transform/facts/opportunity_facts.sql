@@ -1,5 +1,5 @@
 -- One row per customer with an opportunity created before as_of. Key: (customer_id, as_of).
--- An open opportunity whose chance is not known is not in the weighted amount.
+-- An open opportunity whose chance is not known is not in the weighted amount, which is null where all are such.
 with opportunities as (
 
     select
@@ -17,7 +17,10 @@ select
     as_of,
     count(*) filter (where is_open) as open_opportunity_count,
     coalesce(sum(amount) filter (where is_open), 0)::decimal(18, 2) as open_opportunity_amount,
-    coalesce(sum(amount * probability) filter (where is_open), 0)::decimal(18, 2) as weighted_opportunity_amount,
+    case
+        when count(*) filter (where is_open) = 0 then 0
+        else sum(amount * probability) filter (where is_open)
+    end::decimal(18, 2) as weighted_opportunity_amount,
     count(*) filter (where is_open and expected_close_on < as_of) as overdue_opportunity_count,
     min(expected_close_on) filter (where is_open and expected_close_on >= as_of) as next_expected_close_on,
     count(*) filter (where is_won) as won_opportunity_count,

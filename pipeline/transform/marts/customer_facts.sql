@@ -89,8 +89,10 @@ final as (
             as open_opportunity_count,
         case when delivered.opportunities then coalesce(opportunities.open_opportunity_amount, 0) end
             as open_opportunity_amount,
-        case when delivered.opportunities then coalesce(opportunities.weighted_opportunity_amount, 0) end
-            as weighted_opportunity_amount,
+        case
+            when delivered.opportunities and opportunities.customer_id is null then 0
+            when delivered.opportunities then opportunities.weighted_opportunity_amount
+        end as weighted_opportunity_amount,
         case when delivered.opportunities then coalesce(opportunities.overdue_opportunity_count, 0) end
             as overdue_opportunity_count,
         case when delivered.opportunities then coalesce(opportunities.won_opportunity_count, 0) end
