@@ -276,6 +276,8 @@ def run_restore(arguments):
     print(f"Restored as of {done['as_of']}: {done['files']:,} files in {time.monotonic() - begun:.1f} s")
     if done["aside"]:
         print(f"  what was there before stands in {done['aside']}; delete it when all is well")
+    if not done["is_numbering_kept"]:
+        print("  ! which ids were given since could not be carried over: the next nights may give them to others")
     if done["pending"]:
         _forget_again(read_settings(arguments.data_dir))
         print(f"  {done['pending']} erasures came after this backup: their people are forgotten again")
