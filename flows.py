@@ -321,11 +321,12 @@ def run_forget(arguments):
         shutil.rmtree(settings.vault / "scratch", ignore_errors=True)
         remove_stale_freeze(settings)
         blocked = load_rules(settings.identity)["blocked"]
+        # before it: who finds nobody, or stops midway, has opened the vault too
+        audit(ledger, "vault opened", "vault/vault.duckdb", purpose="forget")
         with publication_lock(settings.warehouse.parent):
             certificate, known = forget(
                 settings, ledger, request_id, now, arguments.customer_id, arguments.email, arguments.phone, blocked
             )
-        audit(ledger, "vault opened", "vault/vault.duckdb", purpose="forget")
         if certificate:
             audit(ledger, "forget", f"vault/certificates/{request_id}.json", certificate["persons"])
     for option in known:
