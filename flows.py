@@ -276,6 +276,8 @@ def run_restore(arguments):
     print(f"Restored as of {done['as_of']}: {done['files']:,} files in {time.monotonic() - begun:.1f} s")
     if done["aside"]:
         print(f"  what was there before stands in {done['aside']}; delete it when all is well")
+    if not done["is_numbering_kept"]:
+        print("  ! which ids were given since could not be carried over: the next nights may give them to others")
     if done["pending"]:
         _forget_again(read_settings(arguments.data_dir))
         print(f"  {done['pending']} erasures came after this backup: their people are forgotten again")
@@ -319,11 +321,12 @@ def run_forget(arguments):
         shutil.rmtree(settings.vault / "scratch", ignore_errors=True)
         remove_stale_freeze(settings)
         blocked = load_rules(settings.identity)["blocked"]
+        # before it: who finds nobody, or stops midway, has opened the vault too
+        audit(ledger, "vault opened", "vault/vault.duckdb", purpose="forget")
         with publication_lock(settings.warehouse.parent):
             certificate, known = forget(
                 settings, ledger, request_id, now, arguments.customer_id, arguments.email, arguments.phone, blocked
             )
-        audit(ledger, "vault opened", "vault/vault.duckdb", purpose="forget")
         if certificate:
             audit(ledger, "forget", f"vault/certificates/{request_id}.json", certificate["persons"])
     for option in known:

@@ -48,10 +48,14 @@ def find_persons(con, settings, ledger, customer_ids, emails, phones, blocked: d
 
 
 def _read_vault(con, settings):
-    """scratch.map, scratch.numbers and scratch.changes: the state of identity as the last night left it."""
+    """scratch.map, scratch.numbers, scratch.changes and scratch.merges (the last of each id): identity as the last night left it."""
     con.execute("create or replace table scratch.map (source varchar, customer_key varchar, customer_id varchar)")
     con.execute("create or replace table scratch.numbers (source varchar, customer_key varchar, number bigint)")
-    con.execute("create or replace table scratch.changes (customer_id varchar, other_customer_id varchar)")
+    con.execute("create or replace table scratch.merges (customer_id varchar, other_customer_id varchar)")
+    con.execute(
+        "create or replace table scratch.changes (changed_on date, customer_id varchar, change varchar,"
+        " other_customer_id varchar, record_count bigint)"
+    )
     vault = settings.vault / "vault.duckdb"
     if not vault.exists():
         return
@@ -60,6 +64,17 @@ def _read_vault(con, settings):
         if has_table(con, "vault", "main", known):
             con.execute(f"insert into scratch.{table} by name select {_columns(con, table)} from vault.{known}")
     con.execute("detach vault")
+    con.execute(
+        """
+        insert into scratch.merges
+        select customer_id, other_customer_id
+        from scratch.changes
+        where change = 'merged'
+        qualify row_number() over (
+            partition by customer_id order by changed_on desc, record_count desc, other_customer_id
+        ) = 1
+        """
+    )
 
 
 def _columns(con, table):
@@ -110,20 +125,35 @@ def _read_records(con, settings, ledger):
 
 
 def _mean_customer(con, given, name):
-    """The records of a customer id; an id that a merge retired means who it went to."""
+    """The records of a customer id; an id that a merge retired means who it went to, as core.identity_changes has it."""
     con.execute(
         f"""
         create or replace table scratch.meant_now as
-        select source, customer_key from scratch.map where customer_id = $1
-        union
-        select map.source, map.customer_key
+        with recursive
+        -- from the id along its merges, until one that is a customer now
+        followed as (
+            select $1::varchar as customer_id
+            union
+            select merges.other_customer_id
+            from followed
+            inner join scratch.merges on followed.customer_id = merges.customer_id
+            anti join scratch.map on followed.customer_id = map.customer_id
+        ),
+
+        -- a number may be known where no night put its merge on record
+        owners as (
+            select owner.customer_id
+            from scratch.numbers
+            inner join scratch.map as owner using (source, customer_key)
+            where {FIRST_GIVEN_ID} = $1
+        )
+
+        select source, customer_key
         from scratch.map
-        where not exists (select 1 from scratch.map where customer_id = $1)
-            and map.customer_id in (
-                select owner.customer_id
-                from scratch.numbers
-                inner join scratch.map as owner using (source, customer_key)
-                where {FIRST_GIVEN_ID} = $1
+        where customer_id in (select customer_id from followed)
+            or (
+                customer_id in (select customer_id from owners)
+                and not exists (select 1 from scratch.map semi join followed using (customer_id))
             )
         """,
         (given,),
@@ -202,7 +232,7 @@ def _suppressions(con, blocked):
     con.execute(
         f"""
         create or replace table scratch.ids_of as
-        with now as (
+        with recursive now as (
             select distinct map.customer_id from scratch.map semi join scratch.own using (source, customer_key)
         ),
 
@@ -213,6 +243,12 @@ def _suppressions(con, blocked):
             union
             select changes.customer_id from scratch.changes
             where changes.other_customer_id in (select customer_id from now)
+            union
+            select merges.customer_id
+            from scratch.merges
+            inner join ever on merges.other_customer_id = ever.customer_id
+            where ever.customer_id in (select customer_id from now)
+                or ever.customer_id not in (select customer_id from scratch.map)
         )
 
         select customer_id from ever

@@ -10,13 +10,17 @@ import tarfile
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path, PurePosixPath
 
+import duckdb
+
 from pipeline.ledger import Ledger
 from pipeline.privacy.audit import audit
 from pipeline.privacy.backup import CHECKSUMS, FORMAT, LEDGER, MANIFEST, OURS, THE_USERS, BackupError, key_fingerprint
 from pipeline.settings import SettingsError
-from pipeline.warehouse import Busy, lock
+from pipeline.warehouse import Busy, attach, has_table, lock, value
 
 BLOCK = 1 << 20
+VAULT = Path("vault/vault.duckdb")
+LAST_NUMBERS = ("last_customer_number", "last_company_number")
 
 
 def restore(settings, source: Path, replace: bool, restored_at: str, progress) -> dict:
@@ -24,7 +28,8 @@ def restore(settings, source: Path, replace: bool, restored_at: str, progress) -
 
     The present folder is moved aside whole; what no backup holds (the inbox and the user's other files) is in the new one
     too. Until the archive is checked to its last byte nothing is touched, and a restore that is killed can be begun again.
-    progress(bytes done, bytes in all) is called now and then. Returns {"files", "as_of", "aside", "pending"}.
+    progress(bytes done, bytes in all) is called now and then. Returns {"files", "as_of", "aside", "pending",
+    "is_numbering_kept"}: the last is False where the present vault cannot be read, so that ids of since the backup may come again.
     Raises SettingsError for a folder in use without replace, BackupError for an archive or a key that is not right.
     """
     data_dir = settings.data_dir
@@ -43,11 +48,18 @@ def restore(settings, source: Path, replace: bool, restored_at: str, progress) -
         try:
             manifest = _unpack(settings, Path(source), staging, progress)
             pending = _carry_over(settings, staging, Path(source), len(manifest["files"]))
+            is_numbering_kept = _carry_numbers(settings.vault / VAULT.name, staging / VAULT)
             os.sync()
             aside = _swap(data_dir, staging, in_use, restored_at)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-    return {"files": len(manifest["files"]), "as_of": manifest["as_of"], "aside": aside, "pending": pending}
+    return {
+        "files": len(manifest["files"]),
+        "as_of": manifest["as_of"],
+        "aside": aside,
+        "pending": pending,
+        "is_numbering_kept": is_numbering_kept,
+    }
 
 
 @contextmanager
@@ -187,6 +199,25 @@ def _carry_ledger(present, restored):
                 )
                 pending = len(new)
     return pending
+
+
+def _carry_numbers(present, restored):
+    """Ids given since the backup are never given to somebody else: the last numbers stay. False where they are not known."""
+    if not present.exists() or not restored.exists():
+        return not present.exists()
+    with duckdb.connect(str(restored)) as con:
+        try:
+            attach(con, present, "present")
+            for table in LAST_NUMBERS:
+                if has_table(con, "present", "main", table):
+                    given = value(con, f"select max(number) from present.{table}") or 0
+                    con.execute(f"create table if not exists {table} (number bigint)")
+                    if given > (value(con, f"select max(number) from {table}") or 0):
+                        con.execute(f"create or replace table {table} as select $1::bigint as number", (given,))
+        except duckdb.Error:
+            # a broken vault may be why this restore is made
+            return False
+    return True
 
 
 def _swap(data_dir, staging, in_use, restored_at):

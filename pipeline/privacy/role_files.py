@@ -72,15 +72,30 @@ def _chosen_columns(con, role, table):
             raise RoleError(
                 f"{where}: {table}.{column} is an id of a source, which a role with pseudonyms does not see"
             )
+        if role.identifiers == "pseudonym" and _names_company(table, column):
+            raise RoleError(f"{where}: {table}.{column} names a company, which a role with pseudonyms does not see")
     chosen = {column: comments[column] for column in named or comments}
     if role.identifiers == "pseudonym":
-        chosen = {column: comment for column, comment in chosen.items() if not _is_source_id(column)}
+        chosen = {
+            column: comment
+            for column, comment in chosen.items()
+            if not (_is_source_id(column) or _names_company(table, column))
+        }
     return chosen
 
 
 def _is_source_id(column):
-    """Whether a column holds a customer's id in a source, or names the file that a row came from."""
-    return column == "file_id" or re.search(r"(^|_)(source_customer_id|key)$", column) is not None
+    """Whether a column holds a customer's or company's id in a source, or names the file that a row came from."""
+    return column == "file_id" or re.search(r"(^|_)(source_(customer|company)_id|key)$", column) is not None
+
+
+def _is_company_id(column):
+    return re.search(r"(^|_)company_id$", column) is not None and not _is_source_id(column)
+
+
+def _names_company(table, column):
+    """Whether a column tells anybody which company is meant."""
+    return table in ("core.companies", "core.company_versions") and column in ("name", "registration_id", "domain")
 
 
 def _record_ids():
@@ -95,7 +110,10 @@ def _record_ids():
 
 
 def _choose_customers(con, role, key):
-    """work.role_customers (customer_id, shown_id): whom the role sees, and under which id. Returns remarks."""
+    """work.role_customers (customer_id, shown_id): whom the role sees, and under which id. Returns remarks.
+
+    And work.role_companies (company_id): the companies of these customers, which a role held to some rows sees alone.
+    """
     known, remarks = _columns_of(con, "marts.customer_facts"), []
     conditions = []
     for column, values in role.rows.items():
@@ -123,6 +141,10 @@ def _choose_customers(con, role, key):
         f" from marts.customer_facts semi join ({covered}) as covered using (customer_id)"
         f" where {' and '.join(conditions) or 'true'}"
     )
+    con.execute(
+        "create or replace table work.role_companies as select distinct company_id from marts.customer_facts"
+        " semi join role_customers using (customer_id) where company_id is not null"
+    )
     return remarks
 
 
@@ -144,6 +166,13 @@ def _write_table(con, role, table, columns):
         elif column.endswith("_customer_id") and not _is_source_id(column):
             # another customer, whom the role may not see
             quoted = f"(select others.shown_id from role_customers as others where others.customer_id = {quoted})"
+        elif _is_company_id(column):
+            if role.rows and column == "other_company_id":
+                # another company, which the role may not see
+                seen = "select role_companies.company_id from role_companies"
+                quoted = f"case when {quoted} in ({seen}) then {quoted} end"
+            if role.identifiers == "pseudonym":
+                quoted = _pseudonym(role, "company_id", f"({quoted})")
         elif role.identifiers == "pseudonym" and column in _record_ids():
             quoted = _pseudonym(role, column, quoted)
         outputs.append(f"{quoted} as {identifier(column)}")
@@ -159,6 +188,11 @@ def _write_table(con, role, table, columns):
             f" where role_customers.customer_id is not null or {nobody.format('orders')}) as seen"
             " on rows_of_table.source = seen.source and rows_of_table.order_id = seen.order_id"
         )
+        where = "true"
+    elif role.rows and "company_id" in known:
+        # a retired id is of the company that it means now
+        company = "current_company_id" if "current_company_id" in known else "company_id"
+        of_customer = f"semi join role_companies on rows_of_table.{company} = role_companies.company_id"
         where = "true"
     else:
         of_customer, where = "", "true"
@@ -179,7 +213,9 @@ def _write_comments(con, role, table, columns):
     if what and what[0][0]:
         con.execute(f"comment on table role_file.{table} is {literal(what[0][0])}")
     for column, comment in columns.items():
-        if role.identifiers == "pseudonym" and (column.endswith("customer_id") or column in _record_ids()):
+        if role.identifiers == "pseudonym" and (
+            column.endswith(("customer_id", "company_id")) or column in _record_ids()
+        ):
             comment = f"pseudonym for role {role.name} alone / 仅用于角色 {role.name} 的假名"
         if comment:
             con.execute(f"comment on column role_file.{table}.{identifier(column)} is {literal(comment)}")

@@ -10,6 +10,7 @@ import pytest
 import flows
 from pipeline.ledger import Ledger
 from pipeline.privacy.audit import audit
+from pipeline.privacy.forget import ErasureUnfinished
 from pipeline.settings import read_settings
 
 WHOM = pwd.getpwuid(os.getuid()).pw_name
@@ -71,6 +72,21 @@ def test_the_audience_command_is_on_record(data_dir):
     name, count, purpose, run_id, who = rows(read_settings(data_dir), "audience written")[-1]
     assert (name, purpose, run_id, who) == ("exports/2026-11-01/audiences/second_order.csv", "marketing", None, WHOM)
     assert count == (data_dir / name).read_text(encoding="utf-8").count("\n") - 1
+
+
+@pytest.mark.parametrize("stops", [None, ErasureUnfinished("midway")])
+def test_a_forget_that_finds_nobody_or_stops_has_opened_the_vault_too(tmp_path, monkeypatch, stops):
+    def stop(*given):
+        raise stops
+
+    if stops:
+        monkeypatch.setattr(flows, "forget", stop)
+    arguments = ["forget", "--data-dir", str(tmp_path / "shop"), "--email", "nobody@example.com"]
+    (tmp_path / "shop").mkdir()
+    assert flows.main(arguments) == (1 if stops else 2)
+    assert rows(read_settings(tmp_path / "shop"), "vault opened") == [
+        ("vault/vault.duckdb", None, "forget", None, WHOM)
+    ]
 
 
 @pytest.mark.parametrize("change", ["delete from audit", "update audit set who = 'nobody'"])

@@ -345,6 +345,47 @@ def test_people_forgotten_since_the_backup_are_forgotten_again(data_dir):
     assert kept[:-1] == audited and kept[-1]["what"] == "restore"
 
 
+def set_last_numbers(settings, **given):
+    with duckdb.connect(str(settings.vault / "vault.duckdb")) as con:
+        for table, number in given.items():
+            con.execute(f"create or replace table {table} as select {number}::bigint as number")
+
+
+def last_numbers(settings):
+    with duckdb.connect(str(settings.vault / "vault.duckdb"), read_only=True) as con:
+        tables = ("last_customer_number", "last_company_number")
+        return [con.execute(f"select number from {table}").fetchall() for table in tables]
+
+
+def test_ids_given_since_the_backup_are_not_given_again(tmp_path):
+    settings = read_settings(tmp_path / "data", {})
+    secure_folders(settings)
+    publish_number(settings, 1)
+    set_last_numbers(settings, last_customer_number=7, last_company_number=3)
+    made = back_up(settings, tmp_path / "b.tar", NOW, quiet)
+    (settings.vault / "vault.duckdb").chmod(0o600)
+    made_private = back_up(settings, tmp_path / "private.tar", NOW, quiet)
+    # one went on since; the other is of a later state in the backup
+    set_last_numbers(settings, last_customer_number=9, last_company_number=2)
+    assert restore(settings, made["path"], True, NOW, quiet)["is_numbering_kept"]
+    assert last_numbers(settings) == [[(9,)], [(3,)]]
+    assert restore(settings, made_private["path"], True, NOW.replace("01:02", "01:03"), quiet)["is_numbering_kept"]
+    assert last_numbers(settings) == [[(9,)], [(3,)]]
+    assert (settings.vault / "vault.duckdb").stat().st_mode & 0o777 == 0o600
+    assert sorted(path.name for path in settings.vault.glob("vault*")) == ["vault.duckdb"]
+
+
+def test_a_restore_over_a_broken_vault_says_that_ids_may_come_again(tmp_path):
+    settings = read_settings(tmp_path / "data", {})
+    secure_folders(settings)
+    publish_number(settings, 1)
+    set_last_numbers(settings, last_customer_number=7, last_company_number=3)
+    made = back_up(settings, tmp_path / "b.tar", NOW, quiet)
+    (settings.vault / "vault.duckdb").write_text("broken")
+    assert not restore(settings, made["path"], True, NOW, quiet)["is_numbering_kept"]
+    assert last_numbers(settings) == [[(7,)], [(3,)]]
+
+
 @pytest.mark.parametrize("killed_at", ["extracting", "before the swap", "within the swap"])
 def test_a_restore_that_is_killed_leaves_the_old_folder_whole(data_dir, killed_at):
     archive = make_backup(data_dir)

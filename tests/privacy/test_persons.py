@@ -75,6 +75,32 @@ def test_an_id_an_old_id_an_email_or_a_phone_mean_the_whole_person(intake, optio
         assert con.execute("select min(number) from source_records").fetchall() == [(2,)]
 
 
+MERGED = ("2026-05-01", "C000000008", "merged", "C000000009", 1)
+LATER = (
+    ("2026-06-01", "C000000009", "merged", "C000000001", 2),
+    ("2026-06-01", "C000000009", "merged", "C000000002", 1),
+)
+SPLIT = ("2026-07-01", "C000000008", "split", "C000000003", 1)
+
+
+@pytest.mark.parametrize("given", ["C000000008", "C000000009"])
+def test_an_old_id_whose_number_nobody_has_any_more_means_who_it_went_to(intake, given):
+    with duckdb.connect(str(intake.settings.vault / "vault.duckdb")) as con:
+        con.execute(
+            "create table identity_changes (changed_on date, customer_id varchar, change varchar,"
+            " other_customer_id varchar, record_count bigint, reason varchar, run_id varchar)"
+        )
+        for row in (SPLIT, MERGED, *LATER):
+            con.execute("insert into identity_changes values (?, ?, ?, ?, ?, '', '')", row)
+    certificate, _ = forget(intake.settings, intake.ledger, "r1", NOW, customer_ids=[given])
+    assert certificate["persons"] == 1
+    # the ids of the map, of the numbers, and both that merges retired
+    assert kinds(intake.ledger)["customer_id"] == 5
+    with duckdb.connect(str(intake.settings.vault / "vault.duckdb"), read_only=True) as con:
+        left = con.execute("select distinct customer_id from customer_map order by 1").fetchall()
+    assert left == [("C000000002",), ("C000000003",), ("C000000007",)]
+
+
 def test_an_identifier_that_others_show_too_stays(intake):
     certificate, _ = forget(intake.settings, intake.ledger, "r1", NOW, customer_ids=["C000000002"])
     assert (certificate["persons"], certificate["shared_identifiers_left"]) == (1, 1)

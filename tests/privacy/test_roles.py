@@ -9,11 +9,29 @@ from pipeline.settings import SettingsError, read_settings
 from tests.privacy.landed_night import add_tags, build_night
 
 KEY = "a key"
+GONE = "K000000099"
+COMPANY_TABLES = (
+    "marts.company_facts",
+    "tags.company_tags",
+    "tags.company_tag_history",
+    "core.companies",
+    "core.company_versions",
+    "core.company_sources",
+    "core.company_changes",
+    "core.company_contacts",
+)
 # an says yes to all, bo to nothing, cy to marketing and sharing, but took sharing back; di refuses profiling and service
 PEOPLE = {
-    "an": {"province": "江苏", "owner": "E1", "email": "an@example.com", "name": "An", "birth_date": "1990-05-06"},
+    "an": {
+        "province": "江苏",
+        "owner": "E1",
+        "email": "an@example.com",
+        "name": "An",
+        "birth_date": "1990-05-06",
+        "source_company_id": "Q1",
+    },
     "bo": {"province": "江苏", "owner": "E2", "email": "bo@example.com", "name": "Bo", "referred_by": "an"},
-    "cy": {"province": "浙江", "owner": "E1", "email": "cy@example.com", "name": "Cy"},
+    "cy": {"province": "浙江", "owner": "E1", "email": "cy@example.com", "name": "Cy", "source_company_id": "Q2"},
     "di": {"province": "浙江", "owner": "E2", "email": "di@example.com", "name": "Di", "referred_by": "cy"},
 }
 CONSENTS = [
@@ -42,6 +60,11 @@ def con(tmp_path_factory):
             "customers": [{"source_customer_id": name} | row for name, row in PEOPLE.items()],
             "orders": [*orders, {"order_id": "O-nobody", "ordered_at": "2026-01-10", "net": 7, "currency": "CNY"}],
             "payments": [{"payment_id": f"P-{row['order_id']}", "order_id": row["order_id"]} for row in orders],
+            "companies": [
+                {"source_company_id": "Q1", "name": "Alpha Ltd", "registration_id": "R1", "domain": "alpha.example"},
+                {"source_company_id": "Q2", "name": "Beta Ltd", "registration_id": "R2", "domain": "beta.example"},
+                {"source_company_id": "Q3", "name": "Gamma Ltd", "registration_id": "R3", "domain": "gamma.example"},
+            ],
             "products": [{"sku": "S1", "name": "cup"}],
             "consents": [
                 {
@@ -56,6 +79,15 @@ def con(tmp_path_factory):
             ],
         },
     )
+    alpha, beta, gamma = (
+        row[0]
+        for row in con.execute("select company_id from core.company_sources order by source_company_id").fetchall()
+    )
+    con.execute("delete from core.company_changes")
+    for row in ((GONE, alpha, alpha), (alpha, beta, alpha), (beta, gamma, beta)):
+        con.execute(
+            "insert into core.company_changes (company_id, other_company_id, current_company_id) values (?, ?, ?)", row
+        )
     add_tags(con)
     yield con
     con.close()
@@ -167,6 +199,44 @@ def test_pseudonyms_join_within_a_role_and_not_between_two(con, tmp_path):
     assert again < shown["one"]
 
 
+def companies(con):
+    """A company's id in the warehouse, by its id in the source."""
+    return dict(con.execute("select source_company_id, company_id from core.company_sources").fetchall())
+
+
+def test_a_role_held_to_some_rows_sees_the_companies_of_its_customers_alone(con, tmp_path):
+    ids = companies(con)
+    with write(con, tmp_path, tables=COMPANY_TABLES, rows={"province": ["江苏"]}) as file:
+        for table in COMPANY_TABLES:
+            shown = {one for (one,) in file.sql(f"select company_id from {table}").fetchall()}
+            assert shown == {ids["Q1"]} | ({GONE} if table == "core.company_changes" else set()), table
+        changes = file.sql("select company_id, other_company_id from core.company_changes order by all").fetchall()
+        assert changes == [(ids["Q1"], None), (GONE, ids["Q1"])]
+    with write(con, tmp_path, tables=COMPANY_TABLES) as file:
+        assert file.sql("select count(*) from core.companies").fetchall() == [(3,)]
+        assert file.sql("select count(other_company_id) from core.company_changes").fetchall() == [(3,)]
+
+
+def test_pseudonyms_of_companies_join_within_a_role_and_nothing_names_a_company(con, tmp_path):
+    tables = (*COMPANY_TABLES, "marts.customer_facts")
+    shown = {}
+    for name in ("one", "two"):
+        with write(con, tmp_path, name=name, identifiers="pseudonym", tables=tables) as file:
+            joined = "from core.companies join marts.customer_facts using (company_id)"
+            assert file.sql(f"select count(*) {joined}").fetchall() == [(2,)]
+            joined = "from core.company_changes join core.companies on other_company_id = companies.company_id"
+            assert file.sql(f"select count(*) {joined}").fetchall() == [(3,)]
+            columns = {column for (column,) in file.sql("select column_name from duckdb_columns()").fetchall()}
+            assert not columns & {"source_company_id", "registration_id", "domain", "file_id"}
+            described = "duckdb_columns() where table_name in ('companies', 'company_versions')"
+            assert file.sql(f"select count(*) from {described} and column_name = 'name'").fetchall() == [(0,)]
+            comments = "select distinct comment from duckdb_columns() where column_name like '%company_id'"
+            assert [comment[:9] for (comment,) in file.sql(comments).fetchall()] == ["pseudonym"]
+            shown[name] = {one for (one,) in file.sql("select company_id from core.companies").fetchall()}
+    assert len(shown["one"]) == 3
+    assert not shown["one"] & shown["two"] and not set(companies(con).values()) & (shown["one"] | shown["two"])
+
+
 def test_contact_data_are_of_the_customers_of_the_role(con, tmp_path):
     columns = {"vault.contacts": ["customer_id", "name", "email"]}
     with write(con, tmp_path, identifiers="contact", purpose="marketing", columns=columns) as file:
@@ -189,6 +259,10 @@ def test_a_column_that_tonight_has_not_is_said_with_its_mend(con, tmp_path):
         (
             {"tables": ("core.orders",), "identifiers": "pseudonym", "columns": {"core.orders": ["file_id"]}},
             "core.orders.file_id is an id of a source",
+        ),
+        (
+            {"tables": ("core.companies",), "identifiers": "pseudonym", "columns": {"core.companies": ["domain"]}},
+            "core.companies.domain names a company",
         ),
     ]
     for overrides, message in cases:
