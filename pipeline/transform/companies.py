@@ -61,16 +61,19 @@ def resolve_companies(con, rules: dict, is_newest: bool = True) -> dict[str, int
 
 
 def _name_companies(con):
-    """work.named_companies: every record of a company that any entity names, and when first."""
+    """work.named_companies: every record of a company that any entity names, and when first (null: always)."""
     named = " union all ".join(
-        f"select source, source_company_id, min({seen_at}) as seen_at from landed_{entity}"
-        " where source_company_id is not null group by all"
+        f"select source, source_company_id, min({seen_at}) as seen_at, bool_or(({seen_at}) is null) as is_always"
+        f" from landed_{entity} where source_company_id is not null group by all"
         for entity, seen_at in EVIDENCE.items()
     )
     con.execute(
         f"""
         create or replace table work.named_companies as
-        select source, source_company_id, min(seen_at) as first_evidence_at
+        select
+            source,
+            source_company_id,
+            case when not bool_or(is_always) then min(seen_at) end as first_evidence_at
         from ({named}) as company_references
         group by source, source_company_id
         """

@@ -106,6 +106,17 @@ def test_a_company_that_only_orders_name_is_a_company(con, tmp_path):
     assert described == [(False, BEFORE)]
 
 
+def test_a_company_named_without_a_date_was_always_there(con, tmp_path):
+    orders = [
+        {"order_id": "O1", "source_company_id": "Q7", "ordered_at": BEFORE, "net": 10},
+        {"order_id": "O2", "source_company_id": "Q8", "ordered_at": BEFORE, "net": 10},
+        {"order_id": "O3", "source_company_id": "Q8", "ordered_at": None, "net": 10},
+    ]
+    run_night(con, tmp_path, companies=[make_company("Q9"), make_company("Q9", created_at=None)], orders=orders)
+    seen = con.execute("select source_company_id, first_evidence_at from core.company_sources order by all").fetchall()
+    assert seen == [("Q7", BEFORE), ("Q8", None), ("Q9", None)]
+
+
 def test_the_same_night_again_and_other_order_of_rows_keep_the_ids(con, tmp_path):
     made = [make_company(f"Q{number}", domain=f"d{number % 4}.example") for number in range(9)]
     run_night(con, tmp_path, companies=made)
