@@ -250,6 +250,28 @@ def test_contacts_by_stated_company_else_by_an_address_of_its_own(con, tmp_path)
     ]
 
 
+def test_a_registration_to_come_takes_no_contact_away(con, tmp_path):
+    ordered, registered = datetime(2026, 2, 1), datetime(2026, 6, 1)
+    given = {
+        "companies": [make_company("Q1", domain="acme.example")],
+        "orders": [{"order_id": "O1", "source_customer_id": "P1", "email": "a@acme.example", "ordered_at": ordered}],
+    }
+    facts = "select company_id from marts.customer_facts"
+    run_night(con, tmp_path, **given)
+    assert con.execute(facts).fetchall() == [("K000000001",)]
+    given["customers"] = [{"source_customer_id": "P1", "registered_at": registered}]
+    run_night(con, tmp_path, **given)
+    assert con.execute(facts).fetchall() == [("K000000001",)]
+    # the file says nothing of a company: from then on the record claims none
+    assert contacts(con) == [("K000000001", "e-mail domain", ordered, registered)]
+    run_night(con, tmp_path, date(2026, 7, 1), **given)
+    assert con.execute(facts).fetchall() == [(None,)]
+    # a record that was described all along never claimed by its orders
+    given["customers"] = [{"source_customer_id": "P1"}]
+    run_night(con, tmp_path, **given)
+    assert contacts(con) == []
+
+
 def test_a_shared_domain_makes_no_two_persons_one(con, tmp_path):
     run_night(
         con,
