@@ -38,6 +38,7 @@ ATTRIBUTES = [
     "referred_by_customer",
 ]
 
+# core.company_contacts is not among them: no model and no other fact reads the company_id that it gives.
 # what facts read of core as <name>_then -> the relation, and the record that names its customer: entity and key
 READ_BY_FACTS = {
     "orders": ("orders_versions", "orders", "order_id"),

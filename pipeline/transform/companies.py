@@ -61,16 +61,19 @@ def resolve_companies(con, rules: dict, is_newest: bool = True) -> dict[str, int
 
 
 def _name_companies(con):
-    """work.named_companies: every record of a company that any entity names, and when first."""
+    """work.named_companies: every record of a company that any entity names, and when first (null: always)."""
     named = " union all ".join(
-        f"select source, source_company_id, min({seen_at}) as seen_at from landed_{entity}"
-        " where source_company_id is not null group by all"
+        f"select source, source_company_id, min({seen_at}) as seen_at, bool_or(({seen_at}) is null) as is_always"
+        f" from landed_{entity} where source_company_id is not null group by all"
         for entity, seen_at in EVIDENCE.items()
     )
     con.execute(
         f"""
         create or replace table work.named_companies as
-        select source, source_company_id, min(seen_at) as first_evidence_at
+        select
+            source,
+            source_company_id,
+            case when not bool_or(is_always) then min(seen_at) end as first_evidence_at
         from ({named}) as company_references
         group by source, source_company_id
         """
@@ -183,8 +186,8 @@ def _claim_contacts(con):
     """work.company_claims: customer_id, company_id, linked_by, claim_rank (1 before 2), source, customer_key, and when.
 
     The address of an e-mail is read here, where personal data may be; only the company goes on. A record that a customer
-    file describes claims what that file says, from its registration on where that is told; any other record claims by the
-    addresses that it ever showed, from the first time on.
+    file describes claims what that file says, from its registration on where that is told; before that, and where no file
+    describes it, it claims by the addresses that it ever showed, from the first time on.
     """
     con.execute(
         """
@@ -208,7 +211,16 @@ def _claim_contacts(con):
     con.execute(
         """
         insert into work.company_claims
-        with addresses as (
+        with described_from as (
+            select
+                source,
+                customer_key,
+                case when not bool_or(seen_at is null) then min(seen_at) else '-infinity'::timestamp end as described_at
+            from described
+            group by source, customer_key
+        ),
+
+        addresses as (
             select
                 source,
                 customer_key,
@@ -218,10 +230,17 @@ def _claim_contacts(con):
             from stg_customers_versions
             where email is not null
             union all
-            select source, customer_key, split_part(email, '@', 2) as domain, seen_at as valid_from, null as valid_to
-            from customer_references
-            anti join stg_customers using (source, customer_key)
-            where email is not null
+            select
+                shown.source,
+                shown.customer_key,
+                split_part(shown.email, '@', 2) as domain,
+                shown.seen_at as valid_from,
+                described_from.described_at as valid_to
+            from customer_references as shown
+            left join described_from using (source, customer_key)
+            where
+                shown.email is not null
+                and coalesce(coalesce(shown.seen_at, '-infinity') < described_from.described_at, true)
         )
 
         select

@@ -24,18 +24,48 @@ def set_contact_rules(con, when_silent: dict[str, bool], limits: list[tuple[str,
 def build_contactability(con, report: Callable[[str, int], None]) -> None:
     """marts.contactability as of the cut-off whose facts were built last, which is tonight.
 
-    Of the vault it reads whether there is an address, never which.
+    work.addresses (customer_id, has_email, has_phone, has_address, has_social) holds whether there was an address then,
+    never which: vault.contacts tells of everything landed, also what became known later.
     """
     con.execute(
         """
         create or replace table work.addresses as
+        with mentioned as (
+            select
+                customer_map.customer_id,
+                bool_or(shown.email is not null) as has_email,
+                bool_or(shown.phone is not null) as has_phone
+            from customer_references as shown
+            inner join customer_map using (source, customer_key)
+            cross join night
+            where shown.seen_at is null or shown.seen_at < night.as_of_utc
+            group by customer_map.customer_id
+        ),
+
+        -- the first interval extends backwards to the registration, as in attribute_facts
+        described as (
+            select
+                customer_id,
+                arg_min(email is not null, coalesce(valid_to, 'infinity')) as has_email,
+                arg_min(phone is not null, coalesce(valid_to, 'infinity')) as has_phone,
+                arg_min(address is not null, coalesce(valid_to, 'infinity')) as has_address,
+                arg_min(coalesce(wechat, social_account) is not null, coalesce(valid_to, 'infinity')) as has_social
+            from golden_records
+            cross join night
+            where
+                (valid_to is null or valid_to > night.as_of)
+                and (registered_at is null or registered_at < night.as_of_utc)
+            group by customer_id
+        )
+
         select
             customer_id,
-            email is not null as has_email,
-            phone is not null as has_phone,
-            address is not null as has_address,
-            coalesce(wechat, social_account) is not null as has_social
-        from vault.contacts
+            coalesce(described.has_email, false) or coalesce(mentioned.has_email, false) as has_email,
+            coalesce(described.has_phone, false) or coalesce(mentioned.has_phone, false) as has_phone,
+            coalesce(described.has_address, false) as has_address,
+            coalesce(described.has_social, false) as has_social
+        from mentioned
+        full join described using (customer_id)
         """
     )
     sql = (FOLDER / "marts" / "contactability.sql").read_text(encoding="utf-8")

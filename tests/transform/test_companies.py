@@ -106,6 +106,17 @@ def test_a_company_that_only_orders_name_is_a_company(con, tmp_path):
     assert described == [(False, BEFORE)]
 
 
+def test_a_company_named_without_a_date_was_always_there(con, tmp_path):
+    orders = [
+        {"order_id": "O1", "source_company_id": "Q7", "ordered_at": BEFORE, "net": 10},
+        {"order_id": "O2", "source_company_id": "Q8", "ordered_at": BEFORE, "net": 10},
+        {"order_id": "O3", "source_company_id": "Q8", "ordered_at": None, "net": 10},
+    ]
+    run_night(con, tmp_path, companies=[make_company("Q9"), make_company("Q9", created_at=None)], orders=orders)
+    seen = con.execute("select source_company_id, first_evidence_at from core.company_sources order by all").fetchall()
+    assert seen == [("Q7", BEFORE), ("Q8", None), ("Q9", None)]
+
+
 def test_the_same_night_again_and_other_order_of_rows_keep_the_ids(con, tmp_path):
     made = [make_company(f"Q{number}", domain=f"d{number % 4}.example") for number in range(9)]
     run_night(con, tmp_path, companies=made)
@@ -237,6 +248,28 @@ def test_contacts_by_stated_company_else_by_an_address_of_its_own(con, tmp_path)
         ("P2", "K000000001", "e-mail domain", BEFORE),
         ("f@acme.example", "K000000001", "e-mail domain", datetime(2026, 2, 1)),
     ]
+
+
+def test_a_registration_to_come_takes_no_contact_away(con, tmp_path):
+    ordered, registered = datetime(2026, 2, 1), datetime(2026, 6, 1)
+    given = {
+        "companies": [make_company("Q1", domain="acme.example")],
+        "orders": [{"order_id": "O1", "source_customer_id": "P1", "email": "a@acme.example", "ordered_at": ordered}],
+    }
+    facts = "select company_id from marts.customer_facts"
+    run_night(con, tmp_path, **given)
+    assert con.execute(facts).fetchall() == [("K000000001",)]
+    given["customers"] = [{"source_customer_id": "P1", "registered_at": registered}]
+    run_night(con, tmp_path, **given)
+    assert con.execute(facts).fetchall() == [("K000000001",)]
+    # the file says nothing of a company: from then on the record claims none
+    assert contacts(con) == [("K000000001", "e-mail domain", ordered, registered)]
+    run_night(con, tmp_path, date(2026, 7, 1), **given)
+    assert con.execute(facts).fetchall() == [(None,)]
+    # a record that was described all along never claimed by its orders
+    given["customers"] = [{"source_customer_id": "P1"}]
+    run_night(con, tmp_path, **given)
+    assert contacts(con) == []
 
 
 def test_a_shared_domain_makes_no_two_persons_one(con, tmp_path):

@@ -366,6 +366,25 @@ def test_nobody_is_reached_at_an_address_that_is_not_known(tmp_path):
     assert contact(con, "post", customer_key="c2")[:2] == (True, "granted")
 
 
+@pytest.mark.parametrize(
+    "later",
+    [
+        make_record(customer_key="c2", updated_at=at(6, 1), email="wang@example.com"),
+        make_record(entity="orders", customer_key="c2", ordered_at=at(6, 1), email="wang@example.com"),
+    ],
+)
+def test_an_address_that_became_known_later_reaches_nobody_before(tmp_path, later):
+    known = [
+        make_record(),
+        make_record(customer_key="c2", email=None, phone="+8613800138001"),
+        make_consent(customer_key="c2"),
+    ]
+    assert contact(make_night(tmp_path, *known), customer_key="c2") == (False, "no_address", None)
+    assert contact(make_night(tmp_path, *known, later), customer_key="c2") == (False, "no_address", None)
+    con = make_night(tmp_path, *known, later, as_of=date(2026, 6, 2))
+    assert contact(con, customer_key="c2") == (True, "granted", at(1, 10))
+
+
 def test_who_is_deleted_everywhere_is_neither_contacted_nor_profiled(tmp_path):
     con = make_night(tmp_path, make_record(deleted=True), make_consent(channel="any"))
     assert con.execute("select distinct is_allowed, reason, since from marts.contactability").fetchall() == [
