@@ -69,6 +69,8 @@ def finish_erasures(settings, ledger, now: datetime) -> list[dict]:
     if not pending:
         return []
     latest = pending[-1]["request_id"]
+    # a backup was restored since: what is removed now was there once more
+    again = " (again)" if ledger.rows("select 1 from removals where request_id = ? limit 1", (latest,)) else ""
     with _connection(settings, ledger, f"purge {latest}") as (con, scratch):
         try:
             for name, work in (
@@ -79,7 +81,7 @@ def finish_erasures(settings, ledger, now: datetime) -> list[dict]:
                 stage = name
                 for (place, kind), count in sorted(work(con, settings, ledger, scratch, latest, now.date()).items()):
                     if count:
-                        ledger.insert("removals", request_id=latest, place=place, what=kind, count=count)
+                        ledger.insert("removals", request_id=latest, place=place, what=kind + again, count=count)
         except (OSError, duckdb.Error) as error:
             reason = re.sub(r"\"[^\"]*\"|'[^']*'", "…", str(error).splitlines()[0])
             raise ErasureUnfinished(
