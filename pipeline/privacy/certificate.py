@@ -2,6 +2,7 @@
 
 import json
 
+from pipeline.privacy.restore import left_beside
 from pipeline.warehouse import replace_file
 
 NOT_REACHED = (
@@ -31,7 +32,10 @@ def write_certificate(settings, ledger, erasure: dict, now) -> dict:
         "kept_out_from_now_on": {row["kind"]: row["count"] for row in suppressed},
         "shared_identifiers_left": erasure["shared_identifiers"],
         "removed": removed,
-        "not_reached": list(NOT_REACHED),
+        "not_reached": [
+            *(f"{name}, which a restore left beside the data folder: delete it" for name in left_beside(settings)),
+            *NOT_REACHED,
+        ],
     }
     folder = settings.vault / "certificates"
     folder.mkdir(parents=True, exist_ok=True)

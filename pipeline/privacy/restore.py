@@ -19,6 +19,7 @@ from pipeline.settings import SettingsError
 from pipeline.warehouse import Busy, attach, has_table, lock, value
 
 BLOCK = 1 << 20
+STAGING, ASIDE = ".restoring", ".before-restore-"
 VAULT = Path("vault/vault.duckdb")
 LAST_NUMBERS = ("last_customer_number", "last_company_number")
 
@@ -39,7 +40,7 @@ def restore(settings, source: Path, replace: bool, restored_at: str, progress) -
             f"--data-dir {data_dir.name}: it holds data ({', '.join(in_use)}); restore into another folder, or add"
             " --replace, which moves this one aside"
         )
-    staging = data_dir.with_name(f"{data_dir.name}.restoring")
+    staging = data_dir.with_name(data_dir.name + STAGING)
     with ExitStack() as stack:
         stack.enter_context(_only_restore(data_dir.parent))
         if (data_dir / "warehouse").is_dir():
@@ -60,6 +61,13 @@ def restore(settings, source: Path, replace: bool, restored_at: str, progress) -
         "pending": pending,
         "is_numbering_kept": is_numbering_kept,
     }
+
+
+def left_beside(settings) -> list[str]:
+    """The folders beside the data folder that a restore left there, with the data of all whom they were of; their names."""
+    data_dir = settings.data_dir.resolve()
+    begins = (data_dir.name + STAGING, data_dir.name + ASIDE)
+    return sorted(path.name for path in data_dir.parent.iterdir() if path.name.startswith(begins) and path.is_dir())
 
 
 @contextmanager
@@ -226,7 +234,7 @@ def _swap(data_dir, staging, in_use, restored_at):
     staging.chmod(data_dir.stat().st_mode & 0o777 if data_dir.exists() else 0o755)
     if data_dir.exists():
         stamp = restored_at[:19].replace("-", "").replace(":", "").replace(" ", "T")
-        aside = data_dir.with_name(f"{data_dir.name}.before-restore-{stamp}")
+        aside = data_dir.with_name(f"{data_dir.name}{ASIDE}{stamp}")
         os.rename(data_dir, aside)
     try:
         os.rename(staging, data_dir)

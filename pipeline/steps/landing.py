@@ -17,6 +17,7 @@ from pipeline.ingest.intake import (
 )
 from pipeline.ingest.suppressions import is_suppressing, load_suppressions
 from pipeline.privacy.forget import clean_vault, keep_derived
+from pipeline.privacy.restore import left_beside
 from pipeline.warehouse import connect
 
 STATUS_ZH = {
@@ -31,6 +32,7 @@ STATUS_ZH = {
 def ingest(night, report):
     """Land what the inbox brings, and again what a corrected mapping changed."""
     settings, ledger = night.settings, night.ledger
+    _warn_of_left_folders(night)
     ingest_con = connect(settings, night.scratch)
     ingest_con.execute("attach ? as scratch_file", (str(night.scratch / "ingest.duckdb"),))
     ingest_con.execute("use scratch_file")
@@ -93,6 +95,17 @@ def ingest(night, report):
             f"没有来源提供{'、'.join(load_contracts()[entity].meaning['zh'] for entity in absent)}：依赖它们的内容已省略",
         )
     return landed
+
+
+def _warn_of_left_folders(night):
+    """What a restore moved aside holds people who may be forgotten since; no erasure reaches it."""
+    names = left_beside(night.settings)
+    if names:
+        night.warn(
+            f"{', '.join(names)}: a restore left it beside the data folder, with personal data that no erasure reaches;"
+            " delete it when all is well",
+            f"{'、'.join(names)}：恢复操作留在数据目录旁的文件夹，其中的个人数据不会随删除请求清除；确认无误后请删除",
+        )
 
 
 def _warn_of_outdated(night, outcomes):

@@ -10,19 +10,21 @@ import sys
 import tarfile
 import threading
 from contextlib import closing
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import duckdb
 import pytest
 
 import flows
-from pipeline.ingest.intake import pseudonym_key, secure_folders
+from pipeline.ingest.intake import OrderDataStopped, pseudonym_key, secure_folders
 from pipeline.ledger import Ledger
+from pipeline.night import Night
 from pipeline.privacy import backup
 from pipeline.privacy.backup import BackupError, back_up
 from pipeline.privacy.restore import restore
 from pipeline.settings import SettingsError, read_settings
+from pipeline.steps import landing
 from pipeline.warehouse import lock, publish
 from tests.test_flows import contents
 
@@ -181,6 +183,26 @@ def test_a_folder_in_use_is_replaced_only_when_told(data_dir, capsys):
     assert {name: content for name, content in all_files(aside).items() if name != "warehouse/lock"} == {
         name: content for name, content in before.items() if name != "warehouse/lock"
     }
+
+
+@pytest.mark.parametrize(("language", "begins"), [("en", "a restore left it"), ("zh", "恢复操作留在")])
+def test_a_night_warns_of_what_a_restore_left_beside_once(tmp_path, language, begins):
+    data_dir = tmp_path / "data"
+    (data_dir / "inbox").mkdir(parents=True)
+    (data_dir / "settings.toml").write_text(f'language = "{language}"\n')
+    settings = read_settings(data_dir, {})
+    secure_folders(settings)
+    pseudonym_key(settings)
+    warnings = []
+    for names in ((), ("data.before-restore-20261102T010203", "data.restoring")):
+        for name in names:
+            (tmp_path / name).mkdir()
+        night = Night(settings, date(2026, 11, 1), f"run{len(names)}", datetime(2026, 11, 1), False)
+        with pytest.raises(OrderDataStopped), closing(night.con):
+            landing.ingest(night, quiet)
+        warnings.append([text for text in night.warnings if begins in text])
+    assert warnings[0] == [] and len(warnings[1]) == 1
+    assert "data.before-restore-20261102T010203" in warnings[1][0] and "data.restoring" in warnings[1][0]
 
 
 def test_a_fresh_clone_counts_as_empty(data_dir, tmp_path):

@@ -174,3 +174,13 @@ def test_the_certificate_is_kept_and_names_nobody(intake):
     ):
         assert secret not in text
     assert certificate["not_reached"]
+
+
+def test_the_certificate_names_the_folders_that_a_restore_left(intake):
+    data_dir = intake.settings.data_dir
+    left = [f"{data_dir.name}.before-restore-20261102T010203", f"{data_dir.name}.restoring"]
+    for name in (*left, f"{data_dir.name}.mine", f"other{data_dir.name}.restoring"):
+        data_dir.with_name(name).mkdir()
+    certificate, _ = forget(intake.settings, intake.ledger, "r1", NOW, emails=["ann@example.com"])
+    named = [line.split(",")[0] for line in certificate["not_reached"] if "a restore left" in line]
+    assert named == left
