@@ -90,7 +90,7 @@ def finish_erasures(settings, ledger, now: datetime) -> list[dict]:
             ) from None
     certificates = []
     for erasure in pending:
-        certificates.append(write_certificate(settings, ledger, erasure, now))
+        certificates.append(write_certificate(settings, ledger, erasure))
         ledger.change("update erasures set status = 'done' where request_id = ?", (erasure["request_id"],))
     return certificates
 

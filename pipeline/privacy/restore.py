@@ -172,6 +172,9 @@ def _carry_over(settings, staging, source, files):
     restored = Ledger(staging / LEDGER)
     pending = _carry_ledger(settings.ledger, staging / LEDGER) if settings.ledger.exists() else 0
     audit(restored, "restore", source.name, files)
+    # certificates that the backup does not have; of the others its own are the same
+    if (settings.vault / "certificates").is_dir():
+        shutil.copytree(settings.vault / "certificates", staging / "vault" / "certificates", dirs_exist_ok=True)
     for path in settings.data_dir.iterdir() if settings.data_dir.is_dir() else ():
         if path.name not in (*OURS, *THE_USERS):
             target = staging / path.name
@@ -184,7 +187,7 @@ def _carry_ledger(present, restored):
     pending = 0
     with closing(sqlite3.connect(restored)) as db, db:
         db.execute("attach ? as present", (str(present),))
-        for table in ("suppressions", "erasures", "audit"):
+        for table in ("suppressions", "erasures", "removals", "audit"):
             made = db.execute(
                 "select sql from present.sqlite_master where type = 'table' and name = ?", (table,)
             ).fetchall()

@@ -482,3 +482,21 @@ def test_wrong_usage_is_said_with_its_mend(tmp_path, data_dir, capsys):
     assert "no such file" in capsys.readouterr().err
     with pytest.raises(SettingsError, match="add --replace"):
         restore(read_settings(data_dir), make_backup(data_dir), False, NOW, quiet)
+
+
+def test_a_restore_keeps_certificates_and_an_erasure_done_again_has_its_own(data_dir):
+    settings = read_settings(data_dir)
+    archive = make_backup(data_dir)
+    with duckdb.connect(str(settings.warehouse), read_only=True) as con:
+        who = con.execute("select min(customer_id) from marts.customer_facts").fetchall()[0][0]
+    assert flows.main(["forget", "--customer-id", who, "--data-dir", str(data_dir)]) == 0
+    (first,) = (settings.vault / "certificates").glob("*.json")
+    text = first.read_text(encoding="utf-8")
+    assert flows.main(["restore", "--from", str(archive), "--replace", "--data-dir", str(data_dir)]) == 0
+    assert first.read_text(encoding="utf-8") == text and json.loads(text)["removed"]
+    (again,) = (settings.vault / "certificates").glob("*-again-*.json")
+    assert {row["what"] for row in json.loads(again.read_text(encoding="utf-8"))["removed"]} >= {"rows", "rows (again)"}
+    with duckdb.connect(str(settings.warehouse), read_only=True) as con:
+        assert con.execute("select count(*) from marts.customer_facts where customer_id = ?", (who,)).fetchall() == [
+            (0,)
+        ]

@@ -163,7 +163,7 @@ def test_decisions_that_name_the_forgotten_go(intake):
 def test_the_certificate_is_kept_and_names_nobody(intake):
     certificate, _ = forget(intake.settings, intake.ledger, "r1", NOW, emails=["ann@example.com"])
     text = (intake.settings.vault / "certificates" / "r1.json").read_text()
-    assert '"completed_at": "2026-11-20 00:00:00"' in text
+    assert '"requested_at": "2026-11-20 00:00:00 UTC"' in text and '"completed_at": "' in text
     for secret in (
         "ann@",
         "1395555",

@@ -180,7 +180,11 @@ def test_one_that_closed_later_was_open_and_its_chance_unknown(con, tmp_path):
     run_night(con, tmp_path, companies=[COMPANY], opportunities=[closed, undated])
     facts = company_facts(con)
     assert (facts["open_opportunity_count"], facts["open_opportunity_amount"]) == (2, 2000)
-    assert (facts["weighted_opportunity_amount"], facts["lost_opportunity_count"], facts["win_share"]) == (None, 0, None)
+    assert (facts["weighted_opportunity_amount"], facts["lost_opportunity_count"], facts["win_share"]) == (
+        None,
+        0,
+        None,
+    )
 
 
 def test_a_company_first_seen_later_is_not_known_yet(con, tmp_path):
