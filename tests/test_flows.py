@@ -12,6 +12,7 @@ import pytest
 import flows
 from pipeline.ingest.demo import write_demo
 from pipeline.settings import read_settings
+from pipeline.steps.building import CONTACTS
 from pipeline.warehouse import Busy, lock
 
 AS_OF = date(2026, 11, 1)
@@ -254,7 +255,11 @@ def test_an_earlier_night_is_published_beside_the_newest_and_marks_it_stale(tmp_
     data_dir = make_data_dir(tmp_path, shop)
     night(data_dir, AS_OF)
     settings = read_settings(data_dir)
+    vault = settings.vault / "vault.duckdb"
+    people = [value(vault, f"select sum(hash({table})::hugeint)::varchar from {table}") for table in CONTACTS]
     night(data_dir, date(2026, 9, 1))
+    # how to reach whom is told of the newest night's customers
+    assert people == [value(vault, f"select sum(hash({table})::hugeint)::varchar from {table}") for table in CONTACTS]
     assert value(settings.warehouse, "select max(as_of)::varchar from marts.customer_facts") == "2026-11-01"
     snapshot = settings.snapshots / "2026-09-01.duckdb"
     assert value(snapshot, "select max(as_of)::varchar from marts.customer_facts") == "2026-09-01"

@@ -34,6 +34,9 @@ from pipeline.warehouse import (
     value,
 )
 
+# in the vault, the newest night's
+CONTACTS = ("contacts", "contacts_history")
+
 
 def open_warehouse(night):
     """The scratch warehouse as the default database, the scratch vault beside it, and the night before to read."""
@@ -56,6 +59,11 @@ def open_warehouse(night):
             if has_table(con, "previous_vault", "main", table):
                 con.execute(f"create table vault.{table} as select * from previous_vault.{table}")
         carry_companies(con, "previous_vault")
+        if not is_newest_night(night):
+            # an earlier night tells nobody anew how to reach whom: the newest night's ids and words stand
+            for table in CONTACTS:
+                if has_table(con, "previous_vault", "main", table):
+                    con.execute(f"create table vault.{table} as select * from previous_vault.{table}")
         con.execute("detach previous_vault")
     kept = value(con, "select count(*) from vault.customer_map") if vault.exists() else 0
     night.audit("vault opened", "vault/vault.duckdb", kept, "identity")
@@ -77,10 +85,9 @@ def identity(night, report):
     define_keyed(con, settings)
     read_landed(con, paths)
     as_of_utc = start_of_day_utc(night.as_of, settings.business_timezone)
-    limit, newest = settings.max_customers_per_identifier, newest_as_of(settings)
+    limit, is_newest = settings.max_customers_per_identifier, is_newest_night(night)
     report("blocked identifiers", collect_references(con, load_contracts(), rules, limit, as_of_utc))
     stage_entities(con)
-    is_newest = newest is None or night.as_of >= newest
     counts = resolve_customers(
         con,
         rules,
@@ -95,8 +102,15 @@ def identity(night, report):
     for name, count in counts.items():
         report(name.replace("_", " "), count)
     build_golden(con, night.survivorship)
-    build_contacts(con)
+    if is_newest:
+        build_contacts(con)
     return counts["customers"]
+
+
+def is_newest_night(night) -> bool:
+    """Whether no later night is published."""
+    newest = newest_as_of(night.settings)
+    return newest is None or night.as_of >= newest
 
 
 def core(night, report):

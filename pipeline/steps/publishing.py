@@ -8,9 +8,9 @@ from pipeline.privacy.roles import role_files, role_path
 from pipeline.reports.audience_files import write_audiences
 from pipeline.reports.exports import write_exports
 from pipeline.reports.page import write_checks_page, write_page
+from pipeline.steps.building import is_newest_night
 from pipeline.warehouse import (
     copy_schemas,
-    newest_as_of,
     prune_snapshots,
     publication_lock,
     publish,
@@ -34,7 +34,7 @@ def record(night, report):
 def write_roles(night, report):
     """A file for each role of the settings. A role that cannot be written fails no night, but keeps no older file either."""
     settings, written = night.settings, 0
-    if not _is_newest(night):
+    if not is_newest_night(night):
         return 0
     for role in night.roles:
         target = role_path(settings, role)
@@ -55,11 +55,6 @@ def write_roles(night, report):
         for path in set(role_files(settings)) - {target for _, target in night.role_moves}:
             path.unlink()
     return written
-
-
-def _is_newest(night):
-    newest = newest_as_of(night.settings)
-    return newest is None or night.as_of >= newest
 
 
 def write_out(night, report):
@@ -98,7 +93,7 @@ def write_out(night, report):
 def publish_night(night, report):
     """One commit: the warehouse file; for a date before the newest, its snapshot."""
     settings, con, day = night.settings, night.con, str(night.as_of)
-    is_newest = _is_newest(night)
+    is_newest = is_newest_night(night)
     snapshot = night.scratch / "snapshot.duckdb"
     copy_schemas(con, PUBLISHED_STATE, snapshot, settings.storage_version)
     con.execute("use memory")
