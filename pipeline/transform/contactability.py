@@ -30,11 +30,20 @@ def build_contactability(con, report: Callable[[str, int], None]) -> None:
     con.execute(
         """
         create or replace table work.addresses as
-        with mentioned as (
+        -- a placeholder reaches nobody, an office's address not the person; one that several share reaches them all
+        with nobodys as (
+            select kind, identifier from blocked_identifiers where why = 'listed'
+        ),
+
+        mentioned as (
             select
                 customer_map.customer_id,
-                bool_or(shown.email is not null) as has_email,
-                bool_or(shown.phone is not null) as has_phone
+                bool_or(
+                    shown.email is not null and shown.email not in (select identifier from nobodys where kind = 'email')
+                ) as has_email,
+                bool_or(
+                    shown.phone is not null and shown.phone not in (select identifier from nobodys where kind = 'phone')
+                ) as has_phone
             from customer_references as shown
             inner join customer_map using (source, customer_key)
             cross join night
@@ -46,8 +55,14 @@ def build_contactability(con, report: Callable[[str, int], None]) -> None:
         described as (
             select
                 customer_id,
-                arg_min(email is not null, coalesce(valid_to, 'infinity')) as has_email,
-                arg_min(phone is not null, coalesce(valid_to, 'infinity')) as has_phone,
+                arg_min(
+                    email is not null and email not in (select identifier from nobodys where kind = 'email'),
+                    coalesce(valid_to, 'infinity')
+                ) as has_email,
+                arg_min(
+                    phone is not null and phone not in (select identifier from nobodys where kind = 'phone'),
+                    coalesce(valid_to, 'infinity')
+                ) as has_phone,
                 arg_min(address is not null, coalesce(valid_to, 'infinity')) as has_address,
                 arg_min(coalesce(wechat, social_account) is not null, coalesce(valid_to, 'infinity')) as has_social
             from golden_records

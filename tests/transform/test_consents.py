@@ -362,6 +362,9 @@ def test_nobody_is_reached_at_an_address_that_is_not_known(tmp_path):
     assert (
         contact(con, "sms", customer_key="c2")[:2] == contact(con, "call", customer_key="c2")[:2] == (True, "granted")
     )
+    placeholder = make_record(customer_key="c2", email="info@example.com", phone="+8613800000000")
+    nobody = make_night(tmp_path / "nobody", make_record(), placeholder, make_consent(customer_key="c2", channel="any"))
+    assert contact(nobody, purpose="service", customer_key="c2")[:2] == (False, "no_address")
     # no source tells anybody's postal address: other tools hold them
     assert contact(con, "post", customer_key="c2")[:2] == (True, "granted")
 
