@@ -59,8 +59,9 @@ def certificate_lines(certificate: dict) -> list[str]:
     kept_out = (
         ", ".join(f"{count} {kind}" for kind, count in certificate["kept_out_from_now_on"].items()) or "nothing new"
     )
+    persons = f"{certificate['persons']} person{'' if certificate['persons'] == 1 else 's'}"
     lines = [
-        f"Erasure {certificate['request_id']}: {certificate['persons']} person(s), requested {certificate['requested_at'][:19]} UTC",
+        f"Erasure {certificate['request_id']}: {persons}, requested {certificate['requested_at'][:19]} UTC",
         f"  kept out from now on, as keyed hashes: {kept_out}",
         f"  identifiers left, as others show them too: {certificate['shared_identifiers_left']}",
     ]
