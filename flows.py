@@ -231,7 +231,10 @@ def run_audience(arguments):
         duckdb.connect(str(settings.warehouse), read_only=True) as con,
     ):
         folder = settings.data_dir / "exports" / str(as_of) / "audiences"
-        counts = write_audiences(con, audiences, folder, arguments.names or None, settings.language)
+        try:
+            counts = write_audiences(con, audiences, folder, arguments.names or None, settings.language)
+        except ValueError as error:
+            raise SettingsError(str(error)) from None
     ledger = Ledger(settings.ledger)
     for row in counts.iter_rows(named=True):
         audit(ledger, "audience written", f"exports/{as_of}/audiences/{row['file']}", row["written"], row["purpose"])
