@@ -78,7 +78,8 @@ def load_rules(user_folder: Path | None = None) -> dict:
             raise IdentityError(f"{where}: blocked: {name}: write a list of regular expressions")
         for pattern in patterns:
             try:
-                duckdb.execute("select regexp_full_match('', ?)", (str(pattern),))
+                with duckdb.connect() as con:
+                    con.execute("select regexp_full_match('', ?)", (str(pattern),)).fetchall()
             except duckdb.Error as error:
                 why = str(error).splitlines()[0].removeprefix("Invalid Input Error: ")
                 raise IdentityError(
