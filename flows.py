@@ -209,7 +209,7 @@ def _check_folder(data_dir):
         raise SettingsError(f"--data-dir {data_dir}: there is no such folder; make it, with your exports in its inbox/")
     settings = read_settings(data_dir)
     layouts = load_layouts(settings.data_dir / "sources")
-    load_survivorship(settings.data_dir / "identity", {layout.source for layout in layouts.values()})
+    load_survivorship(settings.identity, {layout.source for layout in layouts.values()})
     load_catalogue(CATALOGUE_FOLDER, settings.data_dir / "tags")
     load_audiences(AUDIENCE_FOLDER, settings.data_dir / "audiences")
     load_roles(settings)

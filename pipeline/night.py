@@ -38,13 +38,13 @@ class Night:
         self.ledger = Ledger(settings.ledger)
         self.layouts = load_layouts(settings.data_dir / "sources")
         sources = {layout.source for layout in self.layouts.values()}
-        self.survivorship = load_survivorship(settings.data_dir / "identity", sources)
+        self.survivorship = load_survivorship(settings.identity, sources)
         self.catalogue = load_catalogue(CATALOGUE_FOLDER, settings.data_dir / "tags")
         self.audiences = load_audiences(AUDIENCE_FOLDER, settings.data_dir / "audiences")
         self.identity_rules = load_rules(settings.identity)
         self.identity_decisions = load_decisions(settings.identity)
         self.roles, self.role_moves = load_roles(settings), []
-        self.company_rules = load_company_rules(settings.data_dir / "identity")
+        self.company_rules = load_company_rules(settings.identity)
         self.scratch = settings.vault / "scratch" / run_id
         self.scratch.mkdir(parents=True)
         self.con = connect(settings, self.scratch)

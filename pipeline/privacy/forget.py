@@ -154,7 +154,7 @@ def _purge_databases(con, settings, ledger, scratch, request_id, today):
 
 def _purge_outputs(con, settings, ledger, scratch, request_id, today):
     found = clean_outputs(con, settings, scratch)
-    decisions = settings.data_dir / "identity" / "decisions.csv"
+    decisions = settings.identity / "decisions.csv"
     if decisions.exists():
         count = _clean_decisions(con, decisions, scratch)
         if count:

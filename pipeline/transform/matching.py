@@ -223,15 +223,15 @@ def _explanation(comparisons):
     return f"concat_ws(', ', {', '.join(parts)})"
 
 
-def _record(con, status, message, spec, counts=None):
+def _record(con, status, message, spec, counts):
     names = ["people", "pairs_compared", "pairs_left_out", "links_refused", "links", "prior"]
     con.execute(
         "insert into work.probable_run values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             status,
             message,
-            *((counts or {}).get(name, 0) for name in names),
+            *(counts.get(name, 0) for name in names),
             spec["threshold"],
-            (counts or {}).get("model", "{}"),
+            counts.get("model", "{}"),
         ),
     )
