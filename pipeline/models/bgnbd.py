@@ -6,8 +6,9 @@ all times in weeks since the first purchase. Arrays of one shape, or scalars tha
 """
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.special import betainc, betaln, digamma, expit, gammaln, hyp2f1, xlogy
+
+from pipeline.models.likelihood import maximise
 
 NAMES = ("r", "alpha", "a", "b")
 LOG_BOUNDS = (-9.0, 12.0)
@@ -22,43 +23,34 @@ def fit(x, t_x, age, counts):
     x, t_x, age, counts: arrays of shape (n_rows,), one row per distinct (x, t_x, age), counts its customers.
     Returns (params, log_likelihood, is_converged). Two starts; the better one wins.
     """
+    return fit_with_flips(x, t_x, age, counts, 0)
+
+
+def fit_with_flips(x, t_x, age, counts, flips):
+    """As fit; flips: how many purchases before the first repeat may be the last (0 here, 1 in the MBG/NBD)."""
     data = _prepare(x, t_x, age, counts)
-    customers = data["counts"].sum()
-
-    def objective(log_params):
-        value, gradient = _log_likelihood_and_gradient(np.exp(log_params), data)
-        return -value / customers, -gradient * np.exp(log_params) / customers
-
     typical_age = float(np.average(age, weights=counts)) or 1.0
-    runs = [
-        minimize(
-            objective,
-            np.log(start),
-            jac=True,
-            method="L-BFGS-B",
-            bounds=[LOG_BOUNDS] * 4,
-            options={"maxiter": 500, "ftol": 1e-13, "gtol": 1e-7},
-        )
-        for start in ((0.5, typical_age / 4, 0.8, 2.5), (1.0, typical_age, 0.1, 1.0))
-    ]
-    best = min(runs, key=lambda run: run.fun)
-    params = dict(zip(NAMES, np.exp(best.x).tolist(), strict=True))
-    is_inside = bool(np.all(np.abs(best.x - np.mean(LOG_BOUNDS)) < np.ptp(LOG_BOUNDS) / 2 - 1e-6))
-    is_flat = bool(np.max(np.abs(best.jac)) < 1e-4)
-    return params, float(-best.fun * customers), is_inside and is_flat
+    values, likelihood, is_converged = maximise(
+        lambda values: _log_likelihood_and_gradient(values, data, flips),
+        ((0.5, typical_age / 4, 0.8, 2.5), (1.0, typical_age, 0.1, 1.0)),
+        LOG_BOUNDS,
+        data["counts"].sum(),
+    )
+    return dict(zip(NAMES, values.tolist(), strict=True)), likelihood, is_converged
 
 
-def log_likelihood(params, x, t_x, age, counts=1):
-    """Sum over customers of the log-likelihood (the paper's eq. 6)."""
+def log_likelihood(params, x, t_x, age, counts=1, flips=0):
+    """Sum over customers of the log-likelihood (the paper's eq. 6). flips: as in fit_with_flips."""
     x, t_x, age, counts = np.broadcast_arrays(*(np.asarray(v, float) for v in (x, t_x, age, counts)))
     values = np.array([params[name] for name in NAMES])
-    return _log_likelihood_and_gradient(values, _prepare(x.ravel(), t_x.ravel(), age.ravel(), counts.ravel()))[0]
+    data = _prepare(x.ravel(), t_x.ravel(), age.ravel(), counts.ravel())
+    return _log_likelihood_and_gradient(values, data, flips)[0]
 
 
-def log_likelihood_gradient(params, x, t_x, age, counts):
+def log_likelihood_gradient(params, x, t_x, age, counts, flips=0):
     """Gradient of log_likelihood by r, alpha, a, b: array of shape (4,)."""
     values = np.array([params[name] for name in NAMES])
-    return _log_likelihood_and_gradient(values, _prepare(x, t_x, age, counts))[1]
+    return _log_likelihood_and_gradient(values, _prepare(x, t_x, age, counts), flips)[1]
 
 
 def prob_alive(params, x, t_x, age):
@@ -73,12 +65,26 @@ def prob_alive(params, x, t_x, age):
 def expected_purchases(params, t):
     """E[X(t)], purchases of a new customer in (0, t] after the first one (the paper's eq. 9)."""
     t = np.asarray(t, float)
-    return _expected_while_alive({**params}, 0.0, 0.0, t)
+    return expected_while_alive({**params}, 0.0, 0.0, t)
 
 
 def conditional_expected_purchases(params, x, t_x, age, t):
     """E[Y(t)]: expected purchases in (age, age + t] of a customer with (x, t_x, age) (the paper's eq. 10)."""
-    return prob_alive(params, x, t_x, age) * _expected_while_alive(params, x, age, t)
+    return prob_alive(params, x, t_x, age) * expected_while_alive(params, x, age, t)
+
+
+def expected_while_alive(params, x, age, t):
+    """Expected purchases in (age, age + t] of a customer who is alive at age (the paper's eq. 10 without its last factor)."""
+    # Euler's transformation of the paper's 2F1 makes its parameters shrink towards 2F1(., a - 1; large; z) ->
+    # 1 as x grows, where the printed form overflows; the power in front becomes (1 - z)^(a - 1).
+    r, alpha, a, b = (params[name] for name in NAMES)
+    a = _beside(a, 1.0)
+    x, age, t = np.asarray(x, float), np.asarray(age, float), np.asarray(t, float)
+    c = a + b + x - 1
+    c = np.where(np.abs(c) < SINGULAR, SINGULAR, c)
+    z = t / (alpha + age + t)
+    power = np.exp((a - 1) * np.log1p(-z))
+    return np.maximum(c / (a - 1) * (1 - power * hyp2f1(a + b - 1 - r, a - 1, c, z)), 0.0)
 
 
 def prob_purchases(params, count, t):
@@ -103,14 +109,16 @@ def prob_none_while_alive(params, x, age, t):
     return np.exp(-(params["r"] + np.asarray(x, float)) * np.log1p(t / (params["alpha"] + np.asarray(age, float))))
 
 
-def simulate(params, age, seed):
-    """Customers simulated by the model's own story: arrays x, t_x. age: weeks, shape (n_customers,)."""
+def simulate(params, age, seed, flips=0):
+    """Customers simulated by the model's own story: arrays x, t_x. age: weeks, shape (n_customers,). flips: as in fit."""
     rng = np.random.default_rng(seed)
     age = np.asarray(age, float)
     rate = rng.gamma(params["r"], 1 / params["alpha"], len(age))
     drop_out = rng.beta(params["a"], params["b"], len(age))
     x, t_x, now = np.zeros(len(age)), np.zeros(len(age)), np.zeros(len(age))
     active = np.arange(len(age))
+    if flips:
+        active = active[rng.random(len(active)) > drop_out]
     while len(active):
         now[active] += rng.exponential(1 / np.maximum(rate[active], 1e-12))
         active = active[now[active] < age[active]]
@@ -118,19 +126,6 @@ def simulate(params, age, seed):
         t_x[active] = now[active]
         active = active[rng.random(len(active)) > drop_out[active]]
     return x, t_x
-
-
-def _expected_while_alive(params, x, age, t):
-    # Euler's transformation of the paper's 2F1 makes its parameters shrink towards 2F1(., a - 1; large; z) ->
-    # 1 as x grows, where the printed form overflows; the power in front becomes (1 - z)^(a - 1).
-    r, alpha, a, b = (params[name] for name in NAMES)
-    a = _beside(a, 1.0)
-    x, age, t = np.asarray(x, float), np.asarray(age, float), np.asarray(t, float)
-    c = a + b + x - 1
-    c = np.where(np.abs(c) < SINGULAR, SINGULAR, c)
-    z = t / (alpha + age + t)
-    power = np.exp((a - 1) * np.log1p(-z))
-    return np.maximum(c / (a - 1) * (1 - power * hyp2f1(a + b - 1 - r, a - 1, c, z)), 0.0)
 
 
 def _beside(value, pole):
@@ -179,13 +174,15 @@ def _prepare(x, t_x, age, counts):
     }
 
 
-def _log_likelihood_and_gradient(values, data):
+def _log_likelihood_and_gradient(values, data, flips):
     r, alpha, a, b = values
     x, x_index, x_counts, counts = data["x"], data["x_index"], data["x_counts"], data["counts"]
-    is_repeat = (x > 0).astype(float)
-    later = np.maximum(b + x - 1, np.finfo(float).tiny)
-    by_x = gammaln(r + x) - gammaln(r) + r * np.log(alpha) + betaln(a, b + x) - betaln(a, b)
-    log_leave = np.where(x > 0, np.log(a) - np.log(np.where(x > 0, later, 1.0)), -np.inf)
+    # each purchase that may have been the last was one flip of a coin with chance p
+    flipped = x + flips
+    may_leave = flipped > 0
+    later = np.maximum(b + flipped - 1, np.finfo(float).tiny)
+    by_x = gammaln(r + x) - gammaln(r) + r * np.log(alpha) + betaln(a, b + flipped) - betaln(a, b)
+    log_leave = np.where(may_leave, np.log(a) - np.log(np.where(may_leave, later, 1.0)), -np.inf)
 
     log_age = np.log(alpha + data["age"])[data["age_index"]]
     log_t = np.log(alpha + data["t"])[data["t_index"]]
@@ -202,15 +199,15 @@ def _log_likelihood_and_gradient(values, data):
     # the two inverse times again depend on one variable each
     by_age = np.bincount(data["age_index"], rate * (1 - left), minlength=len(data["age"]))
     by_t = np.bincount(data["t_index"], rate * left, minlength=len(data["t"]))
-    total = digamma(a + b) - digamma(a + b + x)
+    total = digamma(a + b) - digamma(a + b + flipped)
     gradient = np.array(
         [
             x_counts @ (digamma(r + x) - digamma(r) + np.log(alpha))
             - (counts @ log_age)
             + weighted_left @ (log_age - log_t),
             r / alpha * counts.sum() - by_age @ (1 / (alpha + data["age"])) - by_t @ (1 / (alpha + data["t"])),
-            x_counts @ total + (left_by_x @ is_repeat) / a,
-            x_counts @ (total + digamma(b + x) - digamma(b)) - left_by_x @ (is_repeat / later),
+            x_counts @ total + (left_by_x @ may_leave.astype(float)) / a,
+            x_counts @ (total + digamma(b + flipped) - digamma(b)) - left_by_x @ (may_leave / later),
         ]
     )
     return likelihood, gradient

@@ -1,4 +1,6 @@
-"""Customer lifetime value: BG/NBD purchases times Gamma-Gamma spend, with an 80 % predictive interval.
+"""Customer lifetime value: expected purchases times Gamma-Gamma spend, with an 80 % predictive interval.
+
+Purchases are those of the BG/NBD, or of the model that did better after a past cut-off (purchase_models).
 
 A purchase is a customer-day. x counts purchase days after the first, t_x and age run in weeks from the first
 purchase day to the last one and to the day before as_of.
@@ -9,7 +11,8 @@ import polars as pl
 from scipy.interpolate import RegularGridInterpolator
 from scipy.special import ndtr, ndtri
 
-from pipeline.models import bgnbd, gamma_gamma, measures
+from pipeline.models import gamma_gamma, measures
+from pipeline.models.purchase_models import MODELS, TITLES, compare
 from pipeline.models.records import NotEnoughData, make_backtests, make_model_run, no_backtests
 
 MIN_CUSTOMERS = 50
@@ -38,29 +41,28 @@ def run_clv(facts, as_of, facts_at_cut_off=None, outcomes=None, horizon_days=Non
     who is not in it bought nothing. Returns (scores of SCHEMA sorted by customer_id, model_run dict,
     backtests frame).
     """
-    purchases = summarise_purchases(facts)
+    purchases, name, backtests = summarise_purchases(facts), next(iter(MODELS)), no_backtests()
+    if not (facts_at_cut_off is None or outcomes is None or horizon_days is None):
+        name, backtests = backtest_clv(facts_at_cut_off, outcomes, horizon_days, as_of, seed)
     try:
-        params, metrics, notes = _fit(purchases)
+        params, metrics, notes = _fit(purchases, name)
     except NotEnoughData as error:
         run = make_model_run(as_of, "clv", "not enough data", str(error), 0)
         return pl.DataFrame(schema=SCHEMA), run, no_backtests()
     scores = _score(purchases, params, seed)
-    message = "; ".join(notes) or f"fitted on {len(purchases):,} customers"
-    run = make_model_run(as_of, "clv", "used", message, len(scores), params, metrics)
-    if facts_at_cut_off is None or outcomes is None or horizon_days is None:
-        return scores, run, no_backtests()
-    return scores, run, backtest_clv(facts_at_cut_off, outcomes, horizon_days, as_of, seed)
+    message = "; ".join([f"{TITLES[name]}, fitted on {len(purchases):,} customers", *notes])
+    return scores, make_model_run(as_of, "clv", "used", message, len(scores), params, metrics), backtests
 
 
-def fit_clv(facts):
-    """Parameters by maximum likelihood, a dict: bgnbd {r, alpha, a, b}, gamma_gamma {p, q, gamma} or None,
-    mean_spend_amount.
+def fit_clv(facts, name="bgnbd"):
+    """Parameters by maximum likelihood, a dict: those of the model of purchases under its name (such as bgnbd: r, alpha, a,
+    b), gamma_gamma {p, q, gamma} or None, mean_spend_amount.
 
     gamma_gamma is None, and everyone's spend a day the population mean, with fewer than 20 customers with
     repeat spend, or where no finite mean can be fitted. Raises NotEnoughData below 50 customers or 20
     repeaters.
     """
-    return _fit(summarise_purchases(facts))[0]
+    return _fit(summarise_purchases(facts), name)[0]
 
 
 def predict_clv(facts, params, seed=20260101):
@@ -68,8 +70,8 @@ def predict_clv(facts, params, seed=20260101):
 
     clv_365d_amount is the expected spend in the next 365 days; low and high hold at least 80 % of its
     posterior predictive distribution (10 % below low, 10 % above high; where more than 90 % of outcomes are
-    zero, high is the expected amount). p_alive is 1 for customers who bought on one day only: nobody leaves
-    before a second purchase in BG/NBD.
+    zero, high is the expected amount). p_alive is 1 for customers who bought on one day only where the BG/NBD is
+    used: in it nobody leaves before a second purchase.
     """
     return _score(summarise_purchases(facts), params, seed)
 
@@ -106,7 +108,8 @@ def predict_spend(purchases, params, horizon_days, seed):
     weeks = horizon_days / 7
     rows, row_of = _distinct(purchases)
     alive, expected = _purchases_of(rows, params, weeks)
-    none_while_alive = bgnbd.prob_none_while_alive(params["bgnbd"], rows["x"], rows["age"], weeks)
+    model, timing = _timing(params)
+    none_while_alive = model.prob_none_while_alive(timing, rows["x"], rows["age"], weeks)
     x, z = purchases["x"].to_numpy(), purchases["z"].to_numpy()
     if len(x) == 0:
         return {name: np.zeros(0) for name in ("p_alive", "orders", "amount", "low", "high")}
@@ -132,29 +135,31 @@ def predict_spend(purchases, params, horizon_days, seed):
 
 
 def backtest_clv(facts_at_cut_off, outcomes, horizon_days, as_of, seed=20260101):
-    """Fit at the cut-off, predict the horizon, compare with what happened: rows of ops.backtests.
+    """Fit at the cut-off, predict the horizon, compare with what happened: (model of purchases to use, ops.backtests rows).
 
     Baseline 'own rate': each customer goes on at x / age and the own average spend. The frame has no rows
     where the cut-off has not enough data.
     """
     purchases = summarise_purchases(facts_at_cut_off)
     try:
-        params, _, _ = _fit(purchases)
+        _check_enough(purchases)
     except NotEnoughData:
-        return no_backtests()
+        return next(iter(MODELS)), no_backtests()
     found = purchases.select("customer_id").join(outcomes, on="customer_id", how="left", maintain_order="left")
     orders = found["order_day_count"].fill_null(0).cast(pl.Float64).to_numpy()
     spend = found["net_spend_amount"].cast(pl.Float64).fill_null(0.0).to_numpy()
+    weeks = [purchases[column].to_numpy() / 7 for column in ("t_days", "age_days")]
+    name, rows = compare(purchases["x"].to_numpy().astype(float), *weeks, orders, horizon_days / 7, seed)
+    params, _, _ = _fit(purchases, name)
     predicted = predict_spend(purchases, params, horizon_days, seed)
     x, z = purchases["x"].to_numpy(), purchases["z"].to_numpy()
     own_orders = x / np.maximum(purchases["age_days"].to_numpy(), 1) * horizon_days
     n = len(purchases)
-    rows = []
-    for name, actual, model, naive in (
+    for what, actual, model, naive in (
         ("orders", orders, predicted["orders"], own_orders),
         ("spend", spend, predicted["amount"], own_orders * z),
     ):
-        rows.append((f"{name}_total", float(model.sum()), "actual", float(actual.sum()), n))
+        rows.append((f"{what}_total", float(model.sum()), "actual", float(actual.sum()), n))
         for measure in (
             measures.bias_share,
             measures.mae,
@@ -163,10 +168,10 @@ def backtest_clv(facts_at_cut_off, outcomes, horizon_days, as_of, seed=20260101)
             measures.normalised_gini,
         ):
             value, own = measure(actual, model), measure(actual, naive)
-            rows.append((f"{name}_{measure.__name__}", value, "own rate", own, n))
-        rows.append((f"{name}_rmse", measures.rmse(actual, model), "zero", measures.rmse(actual, 0 * model), n))
+            rows.append((f"{what}_{measure.__name__}", value, "own rate", own, n))
+        rows.append((f"{what}_rmse", measures.rmse(actual, model), "zero", measures.rmse(actual, 0 * model), n))
         for position, (mean, happened, count) in enumerate(measures.deciles(actual, model), start=1):
-            rows.append((f"{name}_decile_{position:02d}", mean, "actual", happened, count))
+            rows.append((f"{what}_decile_{position:02d}", mean, "actual", happened, count))
     for repeats in range(8):
         group = x == repeats if repeats < 7 else x >= 7
         if group.any():
@@ -176,25 +181,30 @@ def backtest_clv(facts_at_cut_off, outcomes, horizon_days, as_of, seed=20260101)
     covered = float(np.mean((spend >= predicted["low"]) & (spend <= predicted["high"])))
     rows.append(("spend_interval_coverage", covered, "nominal", INTERVAL[1] - INTERVAL[0], n))
     cut_off = purchases["as_of"][0]
-    return make_backtests(as_of, "clv", cut_off, horizon_days, rows)
+    return name, make_backtests(as_of, "clv", cut_off, horizon_days, rows)
 
 
-def _fit(purchases):
+def _check_enough(purchases):
     repeats = int((purchases["x"] > 0).sum())
     if len(purchases) < MIN_CUSTOMERS:
         raise NotEnoughData("customers with an order", MIN_CUSTOMERS, len(purchases))
     if repeats < MIN_REPEATERS:
         raise NotEnoughData("customers with a second purchase day", MIN_REPEATERS, repeats)
+    return repeats
+
+
+def _fit(purchases, name):
+    repeats = _check_enough(purchases)
     rows, _ = _distinct(purchases)
-    timing, likelihood, is_converged = bgnbd.fit(rows["x"], rows["t_x"], rows["age"], rows["counts"])
+    timing, likelihood, is_converged = MODELS[name].fit(rows["x"], rows["t_x"], rows["age"], rows["counts"])
     metrics = {
         "customer_count": len(purchases),
         "repeater_count": repeats,
         "distinct_row_count": len(rows["x"]),
-        "bgnbd_log_likelihood": round(likelihood, 6),
-        "bgnbd_converged": is_converged,
+        f"{name}_log_likelihood": round(likelihood, 6),
+        f"{name}_converged": is_converged,
     }
-    notes = [] if is_converged else ["BG/NBD ended at a bound of its search: treat the orders as rough"]
+    notes = [] if is_converged else [f"{TITLES[name]} ended at a bound of its search: treat the orders as rough"]
 
     spenders = purchases.filter((pl.col("x") > 0) & (pl.col("z") > 0))
     days = float((purchases["x"] + 1).sum())
@@ -218,7 +228,7 @@ def _fit(purchases):
             spend, why = None, "no Gamma-Gamma with a finite mean fits the spend"
     if spend is None:
         notes.append(f"everyone's spend a day is the mean, {mean_spend:.2f} ({why})")
-    return {"bgnbd": timing, "gamma_gamma": spend, "mean_spend_amount": mean_spend}, metrics, notes
+    return {name: timing, "gamma_gamma": spend, "mean_spend_amount": mean_spend}, metrics, notes
 
 
 def _score(purchases, params, seed):
@@ -256,10 +266,15 @@ def _distinct(purchases):
     return rows, row_of
 
 
+def _timing(params):
+    """The module and the parameters of the model of purchases."""
+    return next((model, params[name]) for name, model in MODELS.items() if name in params)
+
+
 def _purchases_of(rows, params, weeks):
-    timing = params["bgnbd"]
-    alive = bgnbd.prob_alive(timing, rows["x"], rows["t_x"], rows["age"])
-    expected = bgnbd.conditional_expected_purchases(timing, rows["x"], rows["t_x"], rows["age"], weeks)
+    model, timing = _timing(params)
+    alive = model.prob_alive(timing, rows["x"], rows["t_x"], rows["age"])
+    expected = model.conditional_expected_purchases(timing, rows["x"], rows["t_x"], rows["age"], weeks)
     return alive, expected
 
 
@@ -280,7 +295,8 @@ def _tabulate_spend(params, rows, weeks, seed):
     # depend on (x, age) alone, and smoothly. They are worked out on a grid of both and interpolated, so the
     # cost does not grow with the customers. Returns the grid's axes and log quantiles.
     rng = np.random.default_rng(seed)
-    alpha = params["bgnbd"]["alpha"]
+    model, timing = _timing(params)
+    alpha = timing["alpha"]
     top = max(rows["x"].max(), 2.0)
     x_nodes = np.unique(np.concatenate([np.arange(0.0, min(top, 10.0) + 1), np.geomspace(2, top, 16).round()]))
     age_nodes = np.linspace(np.log(alpha), np.log(alpha + max(rows["age"].max(), 1.0)), 20)
@@ -290,11 +306,11 @@ def _tabulate_spend(params, rows, weeks, seed):
     for i, x in enumerate(x_nodes):
         # x purchase days cannot fit into less than x days
         ages = np.maximum(np.exp(age_nodes) - alpha, x / 7)
-        rate = (params["bgnbd"]["r"] + x) / (alpha + ages.min()) * weeks
-        spread = rate * np.sqrt(1 / rate + 1 / (params["bgnbd"]["r"] + x))
+        rate = (timing["r"] + x) / (alpha + ages.min()) * weeks
+        spread = rate * np.sqrt(1 / rate + 1 / (timing["r"] + x))
         # nobody buys on more days than there are
         counts = np.arange(1, min(int(rate + 12 * spread) + 10, int(weeks * 7)) + 1)
-        pmf = bgnbd.prob_purchases_while_alive(params["bgnbd"], counts, x, ages[:, None], weeks)
+        pmf = model.prob_purchases_while_alive(timing, counts, x, ages[:, None], weeks)
         cdf = np.cumsum(pmf, axis=1)
         for j in range(len(ages)):
             drawn = counts[np.minimum(np.searchsorted(cdf[j] / cdf[j, -1], strata), len(counts) - 1)]

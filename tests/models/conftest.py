@@ -86,3 +86,18 @@ def cdnow_days(data_folder):
         .agg(pl.col("spend").sum())
         .sort("customer_id", "day")
     )
+
+
+@pytest.fixture(scope="session")
+def cdnow(cdnow_days):
+    """x, t_x, age of the 2,357 customers on 1997-09-30."""
+    end = dt.date(1997, 9, 30)
+    customers = (
+        cdnow_days.filter(pl.col("day") <= end)
+        .group_by("customer_id")
+        .agg(first=pl.col("day").min(), last=pl.col("day").max(), x=pl.len() - 1)
+        .sort("customer_id")
+    )
+    t_x = (customers["last"] - customers["first"]).dt.total_days().to_numpy() / 7
+    age = (end - customers["first"]).dt.total_days().to_numpy() / 7
+    return customers["x"].to_numpy().astype(float), t_x, age

@@ -1,9 +1,6 @@
 """Published figures to their printed digits; figures computed again for reference-numbers.md to 1e-3."""
 
-import datetime as dt
-
 import numpy as np
-import polars as pl
 import pytest
 from scipy.optimize import check_grad
 from scipy.special import hyp2f1
@@ -12,21 +9,6 @@ from pipeline.models import bgnbd
 from pipeline.models.bgnbd import NAMES
 
 PUBLISHED = {"r": 0.243, "alpha": 4.414, "a": 0.793, "b": 2.426}
-
-
-@pytest.fixture(scope="module")
-def cdnow(cdnow_days):
-    """x, t_x, age of the 2,357 customers on 1997-09-30."""
-    end = dt.date(1997, 9, 30)
-    customers = (
-        cdnow_days.filter(pl.col("day") <= end)
-        .group_by("customer_id")
-        .agg(first=pl.col("day").min(), last=pl.col("day").max(), x=pl.len() - 1)
-        .sort("customer_id")
-    )
-    t_x = (customers["last"] - customers["first"]).dt.total_days().to_numpy() / 7
-    age = (end - customers["first"]).dt.total_days().to_numpy() / 7
-    return customers["x"].to_numpy().astype(float), t_x, age
 
 
 @pytest.mark.realdata

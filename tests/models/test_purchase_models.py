@@ -1,0 +1,189 @@
+"""MBG/NBD and Pareto/NBD: published figures, the printed formulas, and what holds for every such model."""
+
+import numpy as np
+import pytest
+from scipy.optimize import check_grad
+from scipy.special import gammaln, hyp2f1, logsumexp
+
+from pipeline.models import bgnbd, mbgnbd, paretonbd
+from pipeline.models.measures import bootstrap_interval
+from pipeline.models.purchase_models import compare
+
+MODELS = {"bgnbd": bgnbd, "mbgnbd": mbgnbd, "paretonbd": paretonbd}
+PUBLISHED = {
+    "bgnbd": {"r": 0.243, "alpha": 4.414, "a": 0.793, "b": 2.426},
+    "mbgnbd": {"r": 0.525, "alpha": 6.183, "a": 0.891, "b": 1.614},
+    "paretonbd": {"r": 0.553, "alpha": 10.578, "s": 0.606, "beta": 11.669},
+}
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("name", ["mbgnbd", "paretonbd"])
+def test_published_parameters_on_cdnow(cdnow, name):
+    x, t_x, age = cdnow
+    params, likelihood, is_converged = MODELS[name].fit(x, t_x, age, np.ones(len(x)))
+    assert is_converged
+    assert {part: round(value, 3) for part, value in params.items()} == PUBLISHED[name]
+    if name == "paretonbd":
+        assert round(likelihood, 1) == -9595.0
+    assert likelihood == pytest.approx(MODELS[name].log_likelihood(params, x, t_x, age), abs=1e-6)
+
+
+def pareto_by_hypergeometric(params, x, t_x, age):
+    """Log-likelihood by the note's printed difference of two 2F1 (alpha and beta in either order)."""
+    r, alpha, s, beta = (params[name] for name in ("r", "alpha", "s", "beta"))
+    both, low, second = r + s + x, max(alpha, beta), (s + 1 if alpha >= beta else r + x)
+
+    def part(t):
+        return hyp2f1(both, second, both + 1, abs(alpha - beta) / (low + t)) / (low + t) ** both
+
+    common = gammaln(r + x) - gammaln(r) + r * np.log(alpha) + s * np.log(beta)
+    alive = -(r + x) * np.log(alpha + age) - s * np.log(beta + age)
+    return common + logsumexp([alive, np.log(s / both * (part(t_x) - part(age)))])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_pareto_likelihood_is_the_printed_one(seed):
+    rng = np.random.default_rng(seed)
+    params = dict(zip(paretonbd.NAMES, np.exp(rng.uniform([-1.5, 0, -1.5, 0], [1, 3, 1, 3])), strict=True))
+    x = rng.integers(0, 12)
+    age = rng.uniform(5, 100)
+    t_x = rng.uniform(0.1, 0.95) * age if x else 0.0
+    ours = paretonbd.log_likelihood(params, x, t_x, age)
+    assert ours == pytest.approx(pareto_by_hypergeometric(params, x, t_x, age), abs=1e-7)
+
+
+def test_the_mbg_likelihood_is_the_sum_over_its_stories():
+    # x = 1: stays after the first purchase and the second, or leaves after the second
+    r, alpha, a, b = PUBLISHED["mbgnbd"].values()
+    t_x, age = 5.0, 20.0
+    stays = b * (b + 1) / ((a + b) * (a + b + 1)) * (alpha + age) ** -(r + 1)
+    leaves = a * b / ((a + b) * (a + b + 1)) * (alpha + t_x) ** -(r + 1)
+    by_hand = np.log(r * alpha**r * (stays + leaves))
+    assert mbgnbd.log_likelihood(PUBLISHED["mbgnbd"], 1, t_x, age) == pytest.approx(by_hand, abs=1e-12)
+    assert mbgnbd.prob_alive(PUBLISHED["mbgnbd"], 1, t_x, age) == pytest.approx(stays / (stays + leaves), abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["mbgnbd", "paretonbd"])
+@pytest.mark.parametrize("seed", range(20))
+def test_the_gradient(name, seed):
+    rng = np.random.default_rng(seed)
+    model, start = MODELS[name], np.exp(rng.uniform(-1, 2, 4))
+    names = list(PUBLISHED[name])
+    age = rng.uniform(1, 100, 100)
+    x, t_x = model.simulate(dict(zip(names, start, strict=True)), age, seed)
+
+    def value(values):
+        return model.log_likelihood(dict(zip(names, values, strict=True)), x, t_x, age)
+
+    def slope(values):
+        return model.log_likelihood_gradient(dict(zip(names, values, strict=True)), x, t_x, age, np.ones(len(x)))
+
+    assert check_grad(value, slope, start, epsilon=1e-6) < 1e-2 * max(1, np.abs(slope(start)).max() / 100)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("x", "age", "t"), [(0, 10.0, 39.0), (2, 30.0, 39.0), (40, 52.0, 13.0)])
+def test_probabilities_add_up_to_one_and_to_the_expectation(name, x, age, t):
+    model, params, counts = MODELS[name], PUBLISHED[name], np.arange(600)
+    chances = model.prob_purchases_while_alive(params, counts, x, age, t)
+    assert chances.sum() == pytest.approx(1, abs=1e-7)
+    t_x = 0.8 * age * (x > 0)
+    expected = model.conditional_expected_purchases(params, x, t_x, age, t)
+    assert model.prob_alive(params, x, t_x, age) * (chances @ counts) == pytest.approx(float(expected), rel=1e-5)
+    assert chances[0] == pytest.approx(float(model.prob_none_while_alive(params, x, age, t)))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_expectations_are_those_of_simulated_customers(name):
+    model, params = MODELS[name], PUBLISHED[name]
+    age = np.full(200_000, 30.0)
+    x, t_x = model.simulate(params, age, 11)
+    later, _ = model.simulate(params, age + 20, 11)
+    error = later.std() / np.sqrt(len(age))
+    assert later.mean() == pytest.approx(float(model.expected_purchases(params, 50.0)), abs=4 * error)
+    ahead = model.conditional_expected_purchases(params, x, t_x, age, 20.0).mean()
+    assert ahead == pytest.approx(
+        float(model.expected_purchases(params, 50.0) - model.expected_purchases(params, 30.0)), rel=0.03
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_parameters_are_recovered_over_20_seeds(name):
+    model, truth = MODELS[name], PUBLISHED[name]
+    found = []
+    for seed in range(20):
+        age = np.random.default_rng(seed).uniform(20, 104, 4_000)
+        x, t_x = model.simulate(truth, age, seed)
+        params, likelihood, is_converged = model.fit(x, t_x, age, np.ones(len(x)))
+        assert is_converged
+        assert likelihood >= model.log_likelihood(truth, x, t_x, age)
+        found.append([params[part] for part in truth])
+    logs = np.log(found) - np.log(list(truth.values()))
+    # without bias: the mean error lies within four of its own standard errors
+    assert np.all(np.abs(logs.mean(axis=0)) < 4 * logs.std(axis=0, ddof=1) / np.sqrt(20))
+    assert np.all(logs.std(axis=0) < 0.6)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("x", [0, 1, 20, 365, 3000])
+def test_figures_stay_finite_for_heavy_buyers_and_long_times(name, x):
+    model, params = MODELS[name], PUBLISHED[name]
+    age = np.array([max(x / 7, 1.0), 520.0, 5200.0])
+    t_x = age * 0.99 * (x > 0)
+    alive = model.prob_alive(params, x, t_x, age)
+    expected = model.conditional_expected_purchases(params, x, t_x, age, 52.0)
+    assert np.all((alive >= 0) & (alive <= 1))
+    assert np.all(np.isfinite(expected)) and np.all(expected >= 0)
+    assert np.isfinite(model.log_likelihood(params, np.full(3, x), t_x, age))
+    assert np.all(model.prob_alive(params, x, 0.0 * age, age) <= alive + 1e-12)
+
+
+def simulate_and_wait(law, params, age, weeks, seed):
+    """x, t_x before age and the orders in the weeks after it, of customers who live on by a law."""
+    rng = np.random.default_rng(seed)
+    rate = rng.gamma(params["r"], 1 / params["alpha"], age.shape)
+    if law == "paretonbd":
+        leaves = rng.exponential(1 / rng.gamma(params["s"], 1 / params["beta"], age.shape))
+        drop_out = np.zeros(age.shape)
+    else:
+        leaves, drop_out = np.full(age.shape, np.inf), rng.beta(params["a"], params["b"], age.shape)
+        leaves[(law == "mbgnbd") & (rng.random(age.shape) < drop_out)] = 0.0
+    now, x, t_x, orders = (np.zeros(age.shape) for _ in range(4))
+    while True:
+        now = now + rng.exponential(1 / rate)
+        is_bought = (now < leaves) & (now < age + weeks)
+        if not is_bought.any():
+            return x, t_x, orders
+        x += is_bought & (now < age)
+        t_x = np.where(is_bought & (now < age), now, t_x)
+        orders += is_bought & (now >= age)
+        leaves = np.where(rng.random(age.shape) < drop_out, np.minimum(leaves, now), leaves)
+
+
+@pytest.mark.parametrize(
+    ("law", "params", "chosen"),
+    [
+        ("bgnbd", PUBLISHED["bgnbd"], "bgnbd"),
+        # most leave after their first purchase, which the BG/NBD cannot say
+        ("mbgnbd", {"r": 1.5, "alpha": 10.0, "a": 5.0, "b": 1.0}, "mbgnbd"),
+        # closer than the BG/NBD here, but not by more than chance
+        ("paretonbd", {"r": 1.5, "alpha": 4.0, "s": 0.5, "beta": 3.0}, "bgnbd"),
+    ],
+)
+def test_another_model_is_chosen_only_where_it_foretold_better_than_chance(law, params, chosen):
+    x, t_x, orders = simulate_and_wait(law, params, np.full(20_000, 60.0), 40.0, 3)
+    name, rows = compare(x, t_x, np.full(20_000, 60.0), orders, 40.0, 3)
+    found = {row[0]: row[1] for row in rows}
+    assert name == chosen
+    if law != "bgnbd":
+        assert found[f"{law}_orders_rmse"] < found["bgnbd_orders_rmse"]
+        assert (found[f"{law}_squared_error_gain_low"] > 0) == (chosen == law)
+
+
+def test_the_bootstrap_interval_is_that_of_the_mean():
+    values = np.random.default_rng(5).normal(3.0, 2.0, 10_000)
+    low, high = bootstrap_interval(values, 1)
+    assert (low, high) == pytest.approx((values.mean() - 0.0392, values.mean() + 0.0392), abs=0.004)
+    assert bootstrap_interval(np.full(7, 2.0), 1) == (2.0, 2.0)
