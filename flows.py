@@ -36,8 +36,11 @@ from prefect.schedules import Cron
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from pipeline.ingest.contracts import ContractError
+from pipeline.ingest.databases import all_layouts
 from pipeline.ingest.demo import write_demo
+from pipeline.ingest.inspect import inspect_file
 from pipeline.ingest.intake import secure_folders
+from pipeline.ingest.read import UnreadableFile
 from pipeline.ingest.sources import load_layouts
 from pipeline.ledger import Ledger
 from pipeline.night import STEPS, Night, NightFailed, take_step
@@ -208,7 +211,7 @@ def _check_folder(data_dir):
     if not data_dir.is_dir():
         raise SettingsError(f"--data-dir {data_dir}: there is no such folder; make it, with your exports in its inbox/")
     settings = read_settings(data_dir)
-    layouts = load_layouts(settings.data_dir / "sources")
+    layouts = all_layouts(settings)
     load_survivorship(settings.identity, {layout.source for layout in layouts.values()})
     load_catalogue(CATALOGUE_FOLDER, settings.data_dir / "tags")
     load_audiences(AUDIENCE_FOLDER, settings.data_dir / "audiences")
@@ -217,6 +220,19 @@ def _check_folder(data_dir):
     load_decisions(settings.identity)
     load_company_rules(settings.identity)
     return settings
+
+
+def run_inspect(arguments):
+    """Say what an unknown export is, and propose a source YAML for it; lands nothing."""
+    if not arguments.file.is_file():
+        raise SettingsError(f"inspect: {arguments.file}: there is no such file; name an export")
+    settings = read_settings(arguments.data_dir)
+    layouts = load_layouts(settings.data_dir / "sources")
+    now = datetime.now(UTC).replace(tzinfo=None)
+    try:
+        print("\n".join(inspect_file(arguments.file, settings, layouts, now)))
+    except UnreadableFile as error:
+        raise SettingsError(f"inspect: {arguments.file}: {error}") from None
 
 
 def run_audience(arguments):
@@ -400,6 +416,7 @@ def parse(arguments=None):
     backfill.add_argument("--from", dest="from_date", type=_date, required=True)
     backfill.add_argument("--to", dest="to_date", type=_date, required=True)
     backfill.add_argument("--every", type=_days, default=1, help="days between nights, such as 7d (default: 1d)")
+    command("inspect", run_inspect).add_argument("file", type=Path, metavar="FILE", help="an export of any kind")
     audience = command("audience", run_audience)
     audience.add_argument("names", nargs="*", metavar="NAME")
     backup = command("backup", run_backup)

@@ -12,20 +12,30 @@ create table if not exists runs (
 );
 create table if not exists contents (
     content_hash text primary key, file_id text, file_name text, size_bytes integer, line_count integer,
-    observed_at text, raw_path text, layout text, header text, raw_hash text
+    observed_at text, raw_path text, layout text, header text, raw_hash text, container text, is_rendition integer
 );
 create table if not exists landings (
     content_hash text, fingerprint text, entity text, lines_read integer, landed integer, rejected integer,
-    duplicates integer, record_count integer, path text, rejects_path text, notes text,
+    duplicates integer, record_count integer, path text, rejects_path text, notes text, rates_version text,
     primary key (content_hash, fingerprint, entity)
+);
+create table if not exists unmapped_words (
+    content_hash text, fingerprint text, entity text, column_name text, word text, row_count integer,
+    primary key (content_hash, fingerprint, entity, column_name, word)
 );
 create table if not exists files (
     run_id text, file_id text, file_name text, layout text, source text, status text, message text,
     size_bytes integer, line_count integer, observed_at text
 );
+create table if not exists cursors (
+    entry text primary key, statement text, kind text, last text, boundary text, content_hash text
+);
 create table if not exists nights (as_of text primary key, run_id text, is_stale integer);
 create table if not exists repeats (
     run_id text, content_hash text, file_name text, lines_read integer
+);
+create table if not exists waiting (
+    file_name text primary key, size_bytes integer, modified_ns integer, version text, outcomes text
 );
 create table if not exists audit (
     done_at text, run_id text, who text, what text, object_name text, row_count integer, purpose text
@@ -53,9 +63,20 @@ class Ledger:
         with closing(self._open()) as db, db:
             db.executescript(SCHEMA)
             columns = [row[1] for row in db.execute("pragma table_info(contents)")]
-            if "raw_hash" not in columns:
-                # a ledger of before files could be kept without some of their lines
-                db.execute("alter table contents add column raw_hash text")
+            # ledgers of before files could be kept without some of their lines, or hold several tables
+            for name, kind in (
+                ("raw_hash", "text"),
+                ("container", "text"),
+                ("is_rendition", "integer"),
+                ("kinds", "text"),
+            ):
+                if name not in columns:
+                    db.execute(f"alter table contents add column {name} {kind}")
+            if "schema_change" not in [row[1] for row in db.execute("pragma table_info(files)")]:
+                db.execute("alter table files add column schema_change text")
+            if "rates_version" not in [row[1] for row in db.execute("pragma table_info(landings)")]:
+                # a ledger of before amounts of other currencies could land
+                db.execute("alter table landings add column rates_version text")
 
     def _open(self):
         return sqlite3.connect(self.path, timeout=30)
@@ -74,14 +95,21 @@ class Ledger:
                     f"insert or replace into {table} ({names}) values ({marks})", [tuple(row.values()) for row in rows]
                 )
 
+    def insert_together(self, tables: dict[str, list[dict]]) -> None:
+        """Rows into several tables, all or none, in place of those with the same keys."""
+        self._insert(tables, "replace")
+
     def insert_new(self, tables: dict[str, list[dict]]) -> None:
         """Rows into several tables, all or none; rows whose key is there already stay as they are."""
+        self._insert(tables, "ignore")
+
+    def _insert(self, tables, on_same_key):
         with closing(self._open()) as db, db:
             for table, rows in tables.items():
                 for row in rows:
                     marks = ", ".join("?" for _ in row)
                     db.execute(
-                        f"insert or ignore into {table} ({', '.join(row)}) values ({marks})", tuple(row.values())
+                        f"insert or {on_same_key} into {table} ({', '.join(row)}) values ({marks})", tuple(row.values())
                     )
 
     def change(self, sql: str, parameters=()) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 import duckdb
 
 from pipeline import ops
-from pipeline.ingest.intake import OrderDataStopped
-from pipeline.ingest.sources import load_layouts
+from pipeline.ingest.databases import all_layouts
+from pipeline.ingest.outcomes import OrderDataStopped
+from pipeline.ingest.rates import read_rates
 from pipeline.ledger import Ledger
 from pipeline.privacy.audit import audit
 from pipeline.privacy.roles import load_roles
@@ -36,7 +37,9 @@ class Night:
     def __init__(self, settings, as_of, run_id, started_at, full):
         self.settings, self.as_of, self.run_id, self.started_at, self.full = settings, as_of, run_id, started_at, full
         self.ledger = Ledger(settings.ledger)
-        self.layouts = load_layouts(settings.data_dir / "sources")
+        self.layouts = all_layouts(settings)
+        # a fault in the file is told before anything is read
+        read_rates(settings)
         sources = {layout.source for layout in self.layouts.values()}
         self.survivorship = load_survivorship(settings.identity, sources)
         self.catalogue = load_catalogue(CATALOGUE_FOLDER, settings.data_dir / "tags")

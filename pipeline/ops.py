@@ -17,6 +17,7 @@ FILES = {
     "size_bytes": pl.Int64,
     "line_count": pl.Int64,
     "observed_at": pl.String,
+    "schema_change": pl.String,
 }
 RECONCILIATION = {
     "run_id": pl.String,
@@ -31,6 +32,17 @@ RECONCILIATION = {
     "duplicates": pl.Int64,
     "record_count": pl.Int64,
     "is_repeat": pl.Boolean,
+}
+UNMAPPED_WORDS = {
+    "run_id": pl.String,
+    "as_of": pl.Date,
+    "file_id": pl.String,
+    "file_name": pl.String,
+    "layout": pl.String,
+    "entity": pl.String,
+    "column_name": pl.String,
+    "word": pl.String,
+    "row_count": pl.Int64,
 }
 RUNS = {
     "run_id": pl.String,
@@ -57,7 +69,7 @@ class LinesLost(Exception):
 
 
 def write_ops(con, ledger, settings, run_id, as_of, landings: list[dict], warnings: str) -> None:
-    """ops.night, runs, files, audit, reconciliation, rejects.
+    """ops.night, runs, files, audit, reconciliation, rejects, unmapped_words.
 
     Raises LinesLost unless every file's lines read are landed, rejected or duplicates.
     """
@@ -81,6 +93,7 @@ def write_ops(con, ledger, settings, run_id, as_of, landings: list[dict], warnin
     write_frame(con, "ops.audit", _times(audited, "done_at"))
     write_frame(con, "ops.reconciliation", _reconciliation(ledger, run_id, as_of, landings))
     _write_rejects(con, settings, run_id, as_of, landings)
+    write_frame(con, "ops.unmapped_words", _unmapped_words(ledger, run_id, as_of, landings))
 
 
 def append_history(con, table: str, tonight: pl.DataFrame, as_of, previous: str | None) -> None:
@@ -124,6 +137,22 @@ def _reconciliation(ledger, run_id, as_of, landings):
             f" {first['rejected']} rejected + {first['duplicates']} duplicates"
         )
     return table
+
+
+def _unmapped_words(ledger, run_id, as_of, landings):
+    """The words of what the night builds on that no value map knows; '' for those that are not shown."""
+    known = {}
+    for row in ledger.rows("select * from unmapped_words"):
+        known.setdefault((row["content_hash"], row["fingerprint"], row["entity"]), []).append(row)
+    rows = [
+        {"run_id": run_id, "as_of": as_of}
+        | {name: (landing | word)[name] for name in UNMAPPED_WORDS if name not in ("run_id", "as_of")}
+        for landing in landings
+        for word in known.get((landing.get("content_hash"), landing.get("fingerprint"), landing["entity"]), [])
+    ]
+    return pl.DataFrame(rows, UNMAPPED_WORDS, infer_schema_length=None).sort(
+        "file_name", "entity", "column_name", "row_count", "word", descending=[False, False, False, True, False]
+    )
 
 
 def _write_rejects(con, settings, run_id, as_of, landings):

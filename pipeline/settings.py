@@ -13,6 +13,20 @@ ENVIRONMENT_PREFIX = "CUSTOMER_PIPELINE_"
 PURPOSES = ("service", "marketing", "profiling", "sharing")
 CHANNELS = ("email", "sms", "call", "post", "social", "any")
 CONTACT_LIMIT = re.compile(r"([1-9]\d{0,5}) per ([1-9]\d{0,3})d")
+DATABASE_OPTIONS = {
+    "name": str,
+    "url": str,
+    "table": str,
+    "schema": str,
+    "query": str,
+    "layout": str,
+    "entity": str,
+    "source": str,
+    "timezone": str,
+    "cursor": str,
+    "timeout_minutes": int,
+    "pull": bool,
+}
 
 
 class SettingsError(Exception):
@@ -42,6 +56,7 @@ class Settings:
     consent_when_silent: dict = field(default_factory=dict)
     contact_limits: dict = field(default_factory=dict)
     roles: dict = field(default_factory=dict)
+    database: list = field(default_factory=list)
 
     @property
     def inbox(self):
@@ -98,6 +113,9 @@ def read_settings(data_dir: Path, environment: Mapping[str, str] = os.environ) -
         if text is not None:
             given[name] = _from_text(name, kind, text)
     for name, value in given.items():
+        if name == "database" and type(value) is not list:
+            # what stands there may be the URL itself
+            raise SettingsError(f"{path.name}: database: write each one under a line [[database]] of its own")
         if type(value) is not known[name]:
             raise SettingsError(
                 f'{path.name}: "{name}" must be {known[name].__name__}, not {type(value).__name__} ({value!r})'
@@ -114,6 +132,8 @@ def contact_limits(settings: Settings) -> list[tuple[str, int, int]]:
 
 
 def _from_text(name, kind, text):
+    if kind in (dict, list):
+        raise SettingsError(f"environment {ENVIRONMENT_PREFIX}{name.upper()}: write it in settings.toml, as a table")
     try:
         return kind(text)
     except ValueError as error:
@@ -160,3 +180,48 @@ def _check(settings):
             raise SettingsError(
                 f'contact_limits: {channel} = {limit!r}; write such as "4 per 30d" for one of {", ".join(CHANNELS)}'
             )
+    for place, entry in enumerate(settings.database, start=1):
+        _check_database(place, entry)
+    names = [entry["name"].casefold() for entry in settings.database]
+    for name in names:
+        if names.count(name) > 1:
+            raise SettingsError(f'[[database]]: two entries are named "{name}"; a name belongs to one delivery')
+
+
+def _check_database(place, entry):
+    """One [[database]] entry. No message repeats a value: a URL with its password may stand under any key."""
+    where = f"[[database]] number {place}"
+    if not isinstance(entry, dict):
+        raise SettingsError("database: write each one under a line [[database]] of its own")
+    for option, given in entry.items():
+        if option not in DATABASE_OPTIONS:
+            near = difflib.get_close_matches(option, DATABASE_OPTIONS, n=1)
+            hint = f'did you mean "{near[0]}"?' if near else f"known: {', '.join(DATABASE_OPTIONS)}"
+            raise SettingsError(f'{where}: unknown "{option}"; {hint}')
+        kind = DATABASE_OPTIONS[option]
+        if type(given) is not kind or given == "":
+            example = {str: "a text", int: "a whole number", bool: "true or false"}[kind]
+            raise SettingsError(f"{where}: {option} must be {example}")
+    for option, mend in {"name": 'such as name = "shop"', "url": "the name of an environment variable"}.items():
+        if option not in entry:
+            raise SettingsError(f"{where}: {option} is missing; write {mend}")
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,39}", entry["name"]):
+        raise SettingsError(
+            f"{where}: name can have letters, digits, _ and - only (at most 40), as files are named by it"
+        )
+    where = f"[[database]] {entry['name']}"
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", entry["url"]):
+        raise SettingsError(
+            f"{where}: url must be the name of an environment variable that holds the URL, such as SHOP_DATABASE_URL,"
+            " never the URL itself; if it stood here, change its password"
+        )
+    for one, other in (("table", "query"), ("layout", "entity")):
+        if (one in entry) == (other in entry):
+            raise SettingsError(f"{where}: needs one of {one} and {other}")
+    for option, beside in (("schema", "table"), ("source", "entity"), ("timezone", "entity")):
+        if option in entry and beside not in entry:
+            raise SettingsError(f"{where}: {option} goes with {beside} only")
+    if entry.get("timezone", "UTC") not in available_timezones():
+        raise SettingsError(f'{where}: timezone is no IANA time zone; write one such as "Asia/Shanghai"')
+    if entry.get("timeout_minutes", 1) < 1:
+        raise SettingsError(f"{where}: timeout_minutes must be 1 or more")

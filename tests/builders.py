@@ -10,8 +10,11 @@ import polars as pl
 import yaml
 
 from pipeline.ingest.clean import clean_vault_files
-from pipeline.ingest.intake import inbox_files, land_again, observation_times, secure_folders, take_in
+from pipeline.ingest.intake import inbox_files, observation_times, secure_folders, take_in
 from pipeline.ingest.keys import set_key
+from pipeline.ingest.rates import Rates, define_rates
+from pipeline.ingest.relanding import land_again
+from pipeline.ingest.rules import define_readers
 from pipeline.ingest.sources import load_layouts, read_layout
 from pipeline.ingest.suppressions import load_suppressions
 from pipeline.ledger import Ledger
@@ -128,6 +131,8 @@ def ingest_connection():
     con.execute("set threads = 2")
     con.execute("create schema scratch")
     set_key(con, "a key")
+    define_readers(con)
+    define_rates(con, Rates(), "Asia/Shanghai")
     return con
 
 
@@ -179,7 +184,7 @@ class Intake:
         files = inbox_files(self.settings)
         times = observation_times(NIGHT.replace(day=20 + self.nights % 10), len(files))
         for path, observed_at in zip(files, times, strict=True):
-            outcome = take_in(
+            for outcome in take_in(
                 self.con,
                 path,
                 self.settings,
@@ -188,8 +193,8 @@ class Intake:
                 self.scratch,
                 observed_at,
                 f"run {self.nights}",
-            )
-            outcomes[outcome.file_name] = outcome
+            ):
+                outcomes[outcome.file_name] = outcome
         for outcome in outcomes.values():
             for landing in outcome.landings:
                 assert_lines_add_up(landing)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import flows
-from pipeline.ingest.sources import read_layout, recognise
+from pipeline.ingest.recognition import recognise
+from pipeline.ingest.sources import read_layout
 
 ROOT = Path(__file__).parents[1]
 READMES = ("README.md", "README.zh-CN.md")

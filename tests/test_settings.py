@@ -97,3 +97,52 @@ def test_a_file_that_is_not_utf_8(tmp_path):
     (tmp_path / "settings.toml").write_bytes('language = "中"'.encode("gbk"))
     with pytest.raises(SettingsError, match="not readable as TOML"):
         read_settings(tmp_path, {})
+
+
+DATABASE = {"name": '"shop"', "url": '"SHOP_DATABASE_URL"', "table": '"orders"', "entity": '"orders"'}
+
+
+def database(**overrides):
+    lines = [f"{key} = {value}" for key, value in (DATABASE | overrides).items() if value]
+    return "\n".join(["[[database]]", *lines, ""])
+
+
+def test_databases_are_a_list_of_tables(tmp_path):
+    settings = settings_of(tmp_path, database() + database(name='"crm"', pull="false", timeout_minutes="5"))
+    assert [entry["name"] for entry in settings.database] == ["shop", "crm"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (database(tabel='"x"'), 'unknown "tabel"; did you mean "table"?'),
+        (database(name=None), "number 1: name is missing"),
+        (database(url=None), "number 1: url is missing; write the name of an environment variable"),
+        (database(url='"mysql://u:s3cret@host/x"'), "url must be the name of an environment variable"),
+        (database(name='"mysql://u:s3cret@host/x"'), "name can have letters"),
+        (database(query='"select 1"'), "shop: needs one of table and query"),
+        (database(table=None), "shop: needs one of table and query"),
+        (database(layout='"my_orders"'), "shop: needs one of layout and entity"),
+        (database(entity=None), "shop: needs one of layout and entity"),
+        (database(table=None, query='"select 1"', schema='"s3cret"'), "schema goes with table only"),
+        (database(entity=None, layout='"l"', timezone='"UTC"'), "timezone goes with entity only"),
+        (database(timezone='"s3cret"'), "timezone is no IANA time zone"),
+        (database(timeout_minutes="0"), "timeout_minutes must be 1 or more"),
+        (database(timeout_minutes='"s3cret"'), "timeout_minutes must be a whole number"),
+        (database(pull='"s3cret"'), "pull must be true or false"),
+        (database(cursor='""'), "cursor must be a text"),
+        (database() + database(name='"Shop"'), 'two entries are named "shop"'),
+        ('database = "mysql://u:s3cret@host/x"', r"\[\[database\]\]"),
+        ('database = ["mysql://u:s3cret@host/x"]', r"\[\[database\]\]"),
+    ],
+)
+def test_a_database_that_cannot_be_is_refused_without_its_values(tmp_path, text, message):
+    with pytest.raises(SettingsError, match=message) as refused:
+        settings_of(tmp_path, text)
+    assert "s3cret" not in str(refused.value)
+
+
+def test_databases_do_not_come_from_the_environment(tmp_path):
+    with pytest.raises(SettingsError, match="write it in settings.toml") as refused:
+        read_settings(tmp_path, {"CUSTOMER_PIPELINE_DATABASE": "mysql://u:s3cret@host/x"})
+    assert "s3cret" not in str(refused.value)

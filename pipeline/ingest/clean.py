@@ -5,15 +5,12 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
-from pipeline.ingest.intake import (
-    adopt,
-    fingerprint,
-    land_raw,
-    layout_of,
-    reading_of,
-    record_landings,
-)
-from pipeline.ingest.read import UnreadableFile, profile_file, unpack_gzip
+from pipeline.ingest.archives import unpack_gzip
+from pipeline.ingest.contents import fingerprint, reading_of
+from pipeline.ingest.landings import record_landings
+from pipeline.ingest.originals import drop_original
+from pipeline.ingest.read import UnreadableFile, profile_file
+from pipeline.ingest.relanding import adopt, land_raw, layout_of
 from pipeline.ingest.rules import Reading
 from pipeline.ingest.suppressions import find_lines, find_matches, record_shows, shown
 from pipeline.warehouse import literal, replace_file, value
@@ -32,6 +29,11 @@ def clean_vault_files(con, settings, layouts, ledger, scratch: Path) -> Counter:
         reading = reading_of(layout, settings) if layout else Reading("UTC", "", "", settings.phone_country_code)
         held = [_held(con, landing, settings, reading) for landing in landings]
         if any(rows or lines for rows, lines in held):
+            # read anew: an original that another of its parts gave up is named no longer
+            (content,) = ledger.rows("select * from contents where content_hash = ?", (content["content_hash"],))
+            found["vault/raw", "archives and workbooks deleted whole; their tables stay"] += drop_original(
+                content, settings, ledger
+            )
             for landing, (rows, lines) in zip(landings, held, strict=True):
                 found[f"vault/landed/{landing['entity']}", "rows"] += rows
                 found[f"vault/rejected/{landing['entity']}", "lines"] += lines
@@ -41,7 +43,7 @@ def clean_vault_files(con, settings, layouts, ledger, scratch: Path) -> Counter:
 
 def _delete_strays(settings, ledger):
     """Files of the vault that the ledger does not know: left by a crash, or by a file that could not land."""
-    known = {row["raw_path"] for row in ledger.rows("select raw_path from contents")}
+    known = {path for row in ledger.rows("select raw_path, container from contents") for path in row.values()}
     for row in ledger.rows("select path, rejects_path from landings"):
         known |= set(row.values())
     found = Counter()
@@ -107,6 +109,8 @@ def _clean(con, content, landings, layout, reading, settings, ledger, scratch):
         else:
             for landing in landings:
                 _clean_rows(con, landing, settings, ledger, reading)
+            # which of them were theirs cannot be told without the file
+            ledger.change("delete from unmapped_words where content_hash = ?", (content["content_hash"],))
     kept_hash = outcome.kept_hash if outcome and outcome.kept else content["raw_hash"]
     ledger.insert("contents", **content | {"raw_hash": kept_hash})
     return found
@@ -117,10 +121,11 @@ def _forget_landing(landing, settings, ledger):
     for name in ("path", "rejects_path"):
         if landing[name]:
             (settings.vault / landing[name]).unlink(missing_ok=True)
-    ledger.change(
-        "delete from landings where content_hash = ? and fingerprint = ? and entity = ?",
-        (landing["content_hash"], landing["fingerprint"], landing["entity"]),
-    )
+    for table in ("landings", "unmapped_words"):
+        ledger.change(
+            f"delete from {table} where content_hash = ? and fingerprint = ? and entity = ?",
+            (landing["content_hash"], landing["fingerprint"], landing["entity"]),
+        )
 
 
 def _clean_rows(con, landing, settings, ledger, reading):

@@ -32,6 +32,7 @@ LANDED_COLUMNS = {
     "file_record": "bigint",
     "observed_at": "timestamp",
     "delivery": "varchar",
+    "custom": "varchar",
 }
 
 
@@ -41,7 +42,10 @@ class ContractError(Exception):
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a contract. A bad value rejects the row (on_error "reject") or is emptied ("empty")."""
+    """One column of a contract. A bad value rejects the row (on_error "reject") or is emptied ("empty").
+
+    words: lower-case word -> the value that it means in any export, '' where it says nothing.
+    """
 
     name: str
     type: str
@@ -50,6 +54,7 @@ class Column:
     required: bool = False
     personal: bool = False
     values: tuple[str, ...] = ()
+    words: dict = field(default_factory=dict)
     min: object = None
     max: object = None
     not_in_future: bool = False
@@ -73,12 +78,18 @@ class Contract:
     rules: dict = field(default_factory=dict)
 
     @property
+    def follows_order(self):
+        """Whether its amounts are in the currency of an order, unless the file says otherwise."""
+        return "currency" in self.columns and "order_id" in self.columns and self.entity != "orders"
+
+    @property
     def has_customer(self):
         return "source_customer_id" in self.columns
 
     def landed_columns(self):
         """Name -> DuckDB type of every column of a landed file of this entity."""
-        return {name: column.sql_type for name, column in self.columns.items()} | LANDED_COLUMNS
+        rate = {"exchange_rate": "decimal(18, 8)"} if "currency" in self.columns else {}
+        return {name: column.sql_type for name, column in self.columns.items()} | rate | LANDED_COLUMNS
 
 
 @cache
@@ -101,6 +112,7 @@ def _contract(where, document):
         if spec.get("required"):
             spec["on_error"] = "reject"
         spec["values"] = tuple(spec.get("values", ()))
+        spec["words"] = {word: value for value, words in spec.get("words", {}).items() for word in words}
         try:
             columns[name] = Column(name=name, **spec)
         except TypeError as error:

@@ -1,61 +1,21 @@
 """The inbox -> landed files: which files are new, what each is, and what became of it."""
 
-import errno
-import json
-import os
-import secrets
-import shutil
+import hashlib
 import stat
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import polars as pl
-
-from pipeline.ingest.contracts import load_contracts
-from pipeline.ingest.keys import set_key
-from pipeline.ingest.land import EDITED, Landing, land_file
-from pipeline.ingest.read import (
-    UnreadableFile,
-    first_text,
-    header_of,
-    profile_file,
-    readable_copy,
-    unpack_gzip,
-    write_kept,
-)
-from pipeline.ingest.rules import Reading
-from pipeline.ingest.sources import Layout, nearest_layout, recognise
+from pipeline.ingest.archives import is_gzip
+from pipeline.ingest.containers import open_file
+from pipeline.ingest.contents import fingerprint, land_content, with_drift
+from pipeline.ingest.landings import record_content, take_repeated
+from pipeline.ingest.originals import keep_original, move_file, original_path, remember, remembered, state_of
+from pipeline.ingest.outcomes import OrderDataStopped, Outcome, discard
+from pipeline.ingest.rates import rates_version
+from pipeline.ingest.read import UnreadableFile, profile_file
 from pipeline.warehouse import replace_file
-
-ORDER_DATA = ("orders", "order_items")
-
-
-class OrderDataStopped(Exception):
-    """Order data cannot be believed: the night stops; the message names the file, the reason and the mend."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one file. status: landed, repeated, kept (nothing new), outdated, unknown, changing, unreadable, failed.
-
-    kept: the file without the lines of the suppressed, where there are any, with the hash of its content.
-    """
-
-    file_name: str
-    status: str
-    message: str = ""
-    file_id: str = ""
-    layout: str = ""
-    source: str = ""
-    size_bytes: int = 0
-    line_count: int = 0
-    observed_at: str = ""
-    header: tuple[str, ...] = ()
-    landings: tuple[Landing, ...] = ()
-    kept: Path | None = None
-    kept_hash: str | None = None
 
 
 def secure_folders(settings) -> None:
@@ -63,21 +23,6 @@ def secure_folders(settings) -> None:
     for folder in (settings.inbox, settings.vault):
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(stat.S_IRWXU)
-
-
-def pseudonym_key(settings) -> str:
-    """The key of the keyed hashes, made on first use, in a file beside the data folder that its owner alone can read."""
-    path = settings.pseudonym_key_file
-    if not path.exists():
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(32))
-    return path.read_text().strip()
-
-
-def define_keyed(con, settings) -> None:
-    """The macros of keyed hashes, with this data folder's key."""
-    set_key(con, pseudonym_key(settings))
 
 
 def inbox_files(settings) -> list[Path]:
@@ -92,381 +37,181 @@ def inbox_files(settings) -> list[Path]:
     )
 
 
-def take_in(con, path: Path, settings, layouts, ledger, scratch: Path, observed_at: datetime, run_id: str) -> Outcome:
-    """One file of the inbox: recognised, landed, and moved to the vault's raw folder; otherwise left where it is.
+def passed_over(settings) -> list[str]:
+    """What lies in the inbox and is never read: links, and files that are none, such as pipes."""
+    return sorted(
+        str(path.relative_to(settings.inbox)).encode("utf-8", "replace").decode()
+        for path in settings.inbox.rglob("*")
+        if path.is_symlink() or not (path.is_file() or path.is_dir())
+    )
 
-    Raises OrderDataStopped when order data has a required column missing or too many rejected rows.
+
+def take_in(
+    con, path: Path, settings, layouts, ledger, scratch: Path, observed_at: datetime, run_id: str
+) -> tuple[Outcome, ...]:
+    """One file of the inbox: each table in it recognised and landed, and the file moved to the vault's raw folder.
+
+    A plain file has one outcome; one that holds tables an outcome a table, and stays in the inbox until every one of them
+    has landed. A file left there is not read again before it, a layout or a setting changes. Raises OrderDataStopped when
+    order data has a required column missing or too many rejected rows.
     """
     name = str(path.relative_to(settings.inbox))
     printable = name.encode("utf-8", "replace").decode()
     if printable != name:
-        return Outcome(printable, "unreadable", "its name is not UTF-8; rename the file")
+        return (Outcome(printable, "unreadable", "its name is not UTF-8; rename the file"),)
+    before, version = state_of(path), _version(layouts, settings, ledger)
+    if before and (found := remembered(ledger, name, before, version)):
+        return tuple(Outcome(**outcome) for outcome in found)
     try:
-        before = _state(path)
         with tempfile.TemporaryDirectory(dir=scratch) as folder:
-            profile = profile_file(unpack_gzip(path, Path(folder)))
-            known = ledger.rows("select * from contents where content_hash = ?", (profile.content_hash,))
-            is_repeated = known and (settings.vault / known[0]["raw_path"]).exists()
-            if not is_repeated:
-                if known:
-                    # its raw file is gone, but it was seen first when it was seen first
-                    observed_at = datetime.fromisoformat(known[0]["observed_at"])
-                outcome = land_content(con, profile, name, settings, layouts, Path(folder), observed_at)
+            opened = open_file(path, Path(folder), settings)
+            take = _take_parts if opened.is_container else _take_file
+            outcomes = take(con, opened, path, before, settings, layouts, ledger, Path(folder), observed_at, run_id)
     except (FileNotFoundError, PermissionError) as error:
         if str(error.filename) != str(path):
             raise
-        return Outcome(name, "unreadable", f"{error.strerror}; mend its rights, or put it there again")
+        return (Outcome(name, "unreadable", f"{error.strerror}; mend its rights, or put it there again"),)
     except (UnreadableFile, OrderDataStopped) as error:
-        if _state(path) != before:
+        if state_of(path) != before:
             return _changing(name, before)
         if isinstance(error, OrderDataStopped):
             raise
-        return Outcome(name, "unreadable", str(error), size_bytes=before[0])
-    if _state(path) != before:
-        if not is_repeated:
-            _discard(outcome)
-        return _changing(name, before)
-    if is_repeated:
-        return _repeated(path, name, known[0], ledger, run_id)
-    if outcome.kept and outcome.status != "landed":
-        outcome.kept.unlink()
-    if outcome.status == "landed":
-        _keep_raw(path, name, profile, outcome, settings, layouts[outcome.layout], ledger)
-    return outcome
+        outcomes = (Outcome(name, "unreadable", str(error), size_bytes=before[0]),)
+    if path.exists() and not any(outcome.status == "changing" for outcome in outcomes):
+        waiting = [
+            {key: getattr(outcome, key) for key in ("file_name", "status", "message", "size_bytes")}
+            for outcome in outcomes
+            if outcome.status not in ("landed", "repeated")
+        ]
+        remember(ledger, name, before, version, waiting)
+    return outcomes
 
 
-def _state(path):
-    """Size and modified time of a file, by which a change while it is read shows; None when it is gone."""
-    if not path.exists():
-        return None
-    found = path.stat()
-    return found.st_size, found.st_mtime_ns
+def _version(layouts, settings, ledger):
+    """What decides beside a file itself what becomes of it."""
+    parts = sorted(f"{name} {fingerprint(layout, settings)}" for name, layout in layouts.items())
+    suppressed = ledger.rows("select count(*) as count from suppressions")[0]["count"]
+    also = (settings.memory_limit, str(suppressed), rates_version(settings))
+    return hashlib.sha256("\n".join([*parts, *also]).encode()).hexdigest()[:16]
 
 
 def _changing(name, before):
-    return Outcome(name, "changing", "it changed while it was read; left for the next night", size_bytes=before[0])
+    size = before[0] if before else 0
+    return (Outcome(name, "changing", "it changed while it was read; left for the next night", size_bytes=size),)
 
 
-def land_again(con, content: dict, settings, layouts, ledger, scratch: Path, full: bool) -> Outcome:
-    """A raw file of an earlier night: kept as it landed, unless its mapping or contract changed, or everything is derived anew.
-
-    A file whose raw copy is gone stands as it last landed (status outdated), until it is put into the inbox again.
-    """
-    name, layout = content["file_name"], layout_of(content, layouts)
-    if layout is None:
-        return Outcome(
-            name, "unknown", f"its layout {content['layout']} is gone; what it landed is left out", content["file_id"]
-        )
-    raw = settings.vault / content["raw_path"]
-    landed = ledger.rows(
-        "select * from landings where content_hash = ? and fingerprint = ?",
-        (content["content_hash"], fingerprint(layout, settings)),
-    )
-    common = {
-        "file_id": content["file_id"],
-        "layout": layout.name,
-        "source": layout.source,
-        "size_bytes": content["size_bytes"],
-        "line_count": content["line_count"],
-        "observed_at": content["observed_at"],
-    }
-    is_as_it_should = landed and all((settings.vault / row["path"]).exists() for row in landed)
-    if is_as_it_should and not full:
-        ledger.insert("contents", **content | {"layout": layout.name})
-        return Outcome(name, "kept", **common)
-    if not raw.exists():
-        if is_as_it_should:
-            return Outcome(name, "outdated", "kept as it landed, since its raw file is no longer there", **common)
-        every = "select * from landings where content_hash = ? order by rowid"
-        if _newest_whole(ledger.rows(every, (content["content_hash"],)), settings):
-            why = "kept as it landed under an earlier mapping; put the export into the inbox again to apply the new one"
-            return Outcome(name, "outdated", why, **common)
-        why = "its raw file is not in the vault; put the export into the inbox again"
-        return Outcome(name, "unreadable", why, **common)
-    try:
-        with tempfile.TemporaryDirectory(dir=scratch) as folder:
-            # beside the vault first: a file that cannot land again leaves what stands
-            outcome = adopt(land_raw(con, content, layout, settings, Path(folder)), settings)
-    except UnreadableFile as error:
-        return Outcome(name, "unreadable", str(error), **common)
-    if outcome.kept:
-        replace_file(outcome.kept, raw)
-        content = content | {"raw_hash": outcome.kept_hash}
+def _take_file(con, opened, path, before, settings, layouts, ledger, folder, observed_at, run_id):
+    """A file that is one table: kept itself."""
+    name = str(path.relative_to(settings.inbox))
+    profile = profile_file(opened.parts[0].path)
+    known = _known(profile, ledger)
+    is_repeated = known and (settings.vault / known["raw_path"]).exists()
+    if is_repeated:
+        if state_of(path) != before:
+            return _changing(name, before)
+        outcome = take_repeated(name, known, ledger, run_id)
+        path.unlink()
+        return (outcome,)
+    observed_at = _first_seen(known, observed_at)
+    outcome = land_content(con, profile, name, settings, layouts, folder, observed_at, is_packed=is_gzip(path))
+    outcome = with_drift(outcome, layouts, ledger)
+    if state_of(path) != before:
+        discard(outcome)
+        return _changing(name, before)
     if outcome.status == "landed":
-        record_landings(outcome, content["content_hash"], layout, settings, ledger)
-        ledger.insert("contents", **content | {"layout": layout.name})
-    return outcome
-
-
-def layout_of(content: dict, layouts) -> Layout | None:
-    """The layout that a kept file has now: the one that fits its header best, else the one by which it landed."""
-    layout = layouts.get(content["layout"])
-    if content["header"]:
-        layout = recognise(Path(content["file_name"]).name, json.loads(content["header"]), layouts) or layout
-    return layout
-
-
-def land_raw(con, content: dict, layout, settings, scratch: Path, is_strict=True) -> Outcome:
-    """A kept file landed by a layout, into the scratch folder. Raises UnreadableFile when it is not as it was."""
-    profile = profile_file(unpack_gzip(settings.vault / content["raw_path"], scratch))
-    if profile.content_hash != (content["raw_hash"] or content["content_hash"]):
-        raise UnreadableFile("its raw file in the vault is not as it was; put the export into the inbox again")
-    profile = replace(profile, content_hash=content["content_hash"])
-    observed_at = datetime.fromisoformat(content["observed_at"])
-    return land_content(
-        con, profile, content["file_name"], settings, {layout.name: layout}, scratch, observed_at, scratch, is_strict
-    )
-
-
-def adopt(outcome: Outcome, settings) -> Outcome:
-    """The landed and rejected files of an outcome, moved from the scratch folder into the vault."""
-    landings = []
-    for landing in outcome.landings:
-        moved = {}
-        for name, kind in (("path", "landed"), ("rejects_path", "rejected")):
-            source = getattr(landing, name)
-            if source and source.exists():
-                moved[name] = settings.vault / kind / landing.entity / source.name
-                moved[name].parent.mkdir(parents=True, exist_ok=True)
-                os.replace(source, moved[name])
-        landings.append(replace(landing, **moved))
-    return replace(outcome, landings=tuple(landings))
-
-
-def current_landings(settings, layouts, ledger) -> list[dict]:
-    """The landings that a night builds on, oldest file first.
-
-    Every file by its present layout's mapping; where that could not be applied, as the file last landed.
-    """
-    rows = ledger.rows(
-        "select landings.*, contents.file_id, contents.file_name, contents.layout, contents.observed_at"
-        " from landings inner join contents using (content_hash) order by landings.rowid"
-    )
-    files = {}
-    for row in rows:
-        files.setdefault((row["observed_at"], row["content_hash"]), []).append(row)
-    found = []
-    for _, landings in sorted(files.items()):
-        layout = layouts.get(landings[0]["layout"])
-        if layout:
-            chosen = _newest_whole(landings, settings, fingerprint(layout, settings))
-            found += sorted(chosen, key=lambda landing: landing["entity"])
-    return found
-
-
-def _newest_whole(landings, settings, version=None):
-    """Of one file's landings, oldest first: those by a version of its mapping, else the newest whose files are there."""
-    versions = [version, *dict.fromkeys(landing["fingerprint"] for landing in reversed(landings))]
-    for version in versions:
-        chosen = [landing for landing in landings if landing["fingerprint"] == version]
-        if chosen and all((settings.vault / landing["path"]).exists() for landing in chosen):
-            return chosen
-    return []
-
-
-def fingerprint(layout: Layout, settings) -> str:
-    """What a landing depends on beside the file: the mapping, the contracts, and the settings that read values."""
-    zone = layout.timezone or settings.business_timezone
-    return f"{layout.fingerprint}-{zone}-{settings.reporting_currency}-{settings.phone_country_code}".replace("/", "_")
-
-
-def land_content(con, profile, name, settings, layouts, scratch, observed_at, folder=None, is_strict=True) -> Outcome:
-    """A file's content landed into the vault (or another folder) by the layout that recognises it.
-
-    Raises UnreadableFile, and where is_strict OrderDataStopped when order data cannot be believed.
-    """
-    layout, delimiter, header = _recognised(profile, Path(name).name, layouts)
-    if layout is None:
-        return Outcome(name, "unknown", _not_recognised(name, header, layouts), size_bytes=profile.size_bytes)
-    if layout.delimiter is None:
-        layout = replace(layout, delimiter=delimiter)
-    file_id = profile.content_hash[:16]
-    readable, notes = readable_copy(profile, scratch, layout.encoding)
-    common = {
-        "file_id": file_id,
-        "layout": layout.name,
-        "source": layout.source,
-        "size_bytes": profile.size_bytes,
-        "line_count": readable.line_count,
-        "observed_at": observed_at.isoformat(),
-        "header": tuple(header),
-    }
-    con.execute(f"set variable file_id = '{file_id}'")
-    con.execute(f"set variable observed_at = timestamp '{observed_at.isoformat(sep=' ')}'")
-    version = fingerprint(layout, settings)
-
-    def target(kind, entity):
-        return (folder or settings.vault) / kind / entity / f"{file_id}-{version}.parquet"
-
-    landings = land_file(con, readable, layout, reading_of(layout, settings), target, scratch)
-    outcome = Outcome(name, "landed", "; ".join(notes), landings=landings, **common)
-    if (scratch / EDITED).exists():
-        # beside the scratch folder of this file, which is gone before the copy is put into its place
-        kept = scratch.with_name(f"{file_id}.kept")
-        kept_hash = write_kept(scratch / EDITED, readable.copied_from, Path(name).suffix.lower() == ".gz", kept)
-        outcome = replace(outcome, kept=kept, kept_hash=kept_hash)
-    for landing in landings:
-        why = landing.failed or _too_many(landing)
-        if why:
-            for one in landings:
-                if one.path:
-                    one.path.unlink(missing_ok=True)
-            if landing.entity in ORDER_DATA and is_strict:
-                raise OrderDataStopped(
-                    f"{name}: {landing.entity}: {why}. Mend the file, or its layout {layout.name}.yaml, or take it out of the inbox"
-                )
-            return replace(outcome, status="failed", message=f"{landing.entity}: {why}")
-    nothing = ["it has a header and no rows"] if all(landing.lines_read == 0 for landing in landings) else []
-    remarks = [*nothing, *notes, *dict.fromkeys(note for landing in landings for note in landing.notes)]
-    return replace(outcome, message="; ".join(remarks))
-
-
-def _too_many(landing):
-    limit = load_contracts()[landing.entity].max_rejected_share
-    # a single bad row beside good ones stops nothing, however short its file
-    rejected = landing.rejected - landing.suppressed
-    several = rejected > 1 or landing.landed == 0
-    if several and rejected > limit * (landing.lines_read - landing.suppressed):
-        rule, column = (
-            landing.rejects.filter(pl.col("action") == "rejected", pl.col("rule") != "suppressed")
-            .group_by("rule", "column_name")
-            .len()
-            .sort(pl.col("len"), "rule", descending=[True, False])
-            .row(0)[:2]
-        )
-        return (
-            f"{rejected} of {landing.lines_read} rows are rejected, more than max_rejected_share {limit},"
-            f" most for {' '.join(filter(None, (column, rule)))}; "
-            f"the reasons stand in vault/{landing.rejects_path.parent.parent.name}/{landing.entity}"
-        )
-    return None
-
-
-def _recognised(profile, file_name, layouts):
-    """(layout or None, delimiter, header): as the file shows them, else as the layouts say that they are written."""
-    delimiter, header = header_of(first_text(profile))
-    layout = recognise(file_name, header, layouts)
-    if layout:
-        return layout, delimiter, header
-    ways = {(one.encoding or "", one.delimiter or "") for one in layouts.values() if one.delimiter != "whitespace"}
-    for encoding, mark in sorted(ways - {("", "")}):
-        alike = {
-            key: one for key, one in layouts.items() if (one.encoding or "", one.delimiter or "") == (encoding, mark)
-        }
-        text = first_text(profile, encoding or None)
-        mark, cells = header_of(text, (mark,)) if mark else header_of(text)
-        layout = recognise(file_name, cells, alike)
-        if layout:
-            return layout, mark, cells
-    return None, delimiter, header
-
-
-def _not_recognised(name, header, layouts):
-    if Path(name).suffix.lower() in (".xlsx", ".xls", ".zip"):
-        return "a workbook or archive is not read; save the export as CSV (UTF-8)"
-    if not any(header):
-        return "its first line is blank; let the file begin with its header"
-    near = nearest_layout(header, layouts)
-    if near:
-        return f"no layout fits; the nearest, {near[0]}, also needs {', '.join(near[1])}"
-    return "no layout fits its first line; write one in data/sources (README: your own exports in five minutes)"
-
-
-def reading_of(layout: Layout, settings) -> Reading:
-    """What the cells of a layout's files mean beyond their columns."""
-    return Reading(
-        timezone=layout.timezone or settings.business_timezone,
-        currency=layout.currency or settings.reporting_currency,
-        reporting_currency=settings.reporting_currency,
-        phone_country_code=settings.phone_country_code,
-    )
-
-
-def _repeated(path, name, content, ledger, run_id):
-    """The same content again: every line is a duplicate; the copy in the inbox is not needed."""
-    lines = ledger.rows(
-        "select max(lines_read) as lines from landings where content_hash = ?", (content["content_hash"],)
-    )
-    lines_read = lines[0]["lines"] or 0
-    ledger.insert("repeats", run_id=run_id, content_hash=content["content_hash"], file_name=name, lines_read=lines_read)
-    path.unlink()
-    return Outcome(
-        name,
-        "repeated",
-        f"the same content as {content['file_name']}: {lines_read} lines are duplicates",
-        content["file_id"],
-        content["layout"],
-        size_bytes=content["size_bytes"],
-        line_count=content["line_count"],
-        observed_at=content["observed_at"],
-    )
-
-
-def _keep_raw(path, name, profile, outcome, settings, layout, ledger):
-    raw_path = Path("raw") / outcome.file_id / path.name
-    target = settings.vault / raw_path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    header = json.dumps(outcome.header) if layout.header else None
-    ledger.insert(
-        "contents",
-        content_hash=profile.content_hash,
-        file_id=outcome.file_id,
-        file_name=name,
-        size_bytes=profile.size_bytes,
-        line_count=outcome.line_count,
-        observed_at=outcome.observed_at,
-        raw_path=str(raw_path),
-        layout=layout.name,
-        header=header,
-        raw_hash=outcome.kept_hash,
-    )
-    record_landings(outcome, profile.content_hash, layout, settings, ledger)
-    if outcome.kept:
-        replace_file(outcome.kept, target)
-        path.unlink()
-        return
-    try:
-        os.replace(path, target)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        # the inbox lies on another disk: the copy is complete before the original goes
-        part = target.with_name(target.name + ".part")
-        shutil.copy2(path, part)
-        os.replace(part, target)
-        path.unlink()
-
-
-def record_landings(outcome: Outcome, content_hash: str, layout: Layout, settings, ledger) -> None:
-    """All landings of a file at once: one that is on record with some of its entities would be taken for whole."""
-    ledger.insert_all(
-        "landings",
-        [
-            {
-                "content_hash": content_hash,
-                "fingerprint": fingerprint(layout, settings),
-                "entity": landing.entity,
-                "lines_read": landing.lines_read,
-                "landed": landing.landed,
-                "rejected": landing.rejected,
-                "duplicates": landing.duplicates,
-                "record_count": landing.record_count,
-                "path": str(landing.path.relative_to(settings.vault)),
-                "rejects_path": str(landing.rejects_path.relative_to(settings.vault)) if landing.rejects_path else None,
-                "notes": "; ".join(landing.notes),
-            }
-            for landing in outcome.landings
-        ],
-    )
-
-
-def _discard(outcome):
-    if outcome.kept:
+        raw_path = Path("raw") / outcome.file_id / _raw_name(path)
+        # on record first: what is in the vault and not on record would be missing from the inbox too
+        record_content(outcome, name, profile, raw_path, settings, layouts[outcome.layout], ledger)
+        if outcome.kept:
+            _replace_raw(outcome.kept, settings.vault / raw_path)
+            path.unlink()
+        else:
+            move_file(path, settings.vault / raw_path)
+    elif outcome.kept:
         outcome.kept.unlink()
-    for landing in outcome.landings:
-        for path in (landing.path, landing.rejects_path):
-            if path:
-                path.unlink(missing_ok=True)
+    return (outcome,)
+
+
+def _take_parts(con, opened, path, before, settings, layouts, ledger, folder, observed_at, run_id):
+    """A file that holds tables: each kept by itself, and the file beside them once all have landed."""
+    name, container = str(path.relative_to(settings.inbox)), original_path(path)
+    if state_of(path) != before:
+        return _changing(name, before)
+    outcomes, now, is_all_its_own = [], set(), True
+    for position, part in enumerate(opened.parts):
+        scratch = folder / f"part-{position}"
+        scratch.mkdir()
+        known = None
+        part_name = f"{name}/{part.label}" if part.label else name
+        try:
+            if part.failure:
+                raise UnreadableFile(part.failure)
+            profile = profile_file(part.path)
+            known = _known(profile, ledger)
+            if known and (settings.vault / known["raw_path"]).exists():
+                is_its_own = known["container"] == container and not (settings.vault / container).exists()
+                if is_its_own and known["content_hash"] not in now:
+                    # it landed on an earlier night, while the file waits for another of its tables
+                    continue
+                is_all_its_own &= is_its_own
+                outcomes.append(take_repeated(part_name, known, ledger, run_id))
+                continue
+            seen = _first_seen(known, observed_at + timedelta(microseconds=position))
+            outcome = land_content(
+                con, profile, part_name, settings, layouts, scratch, seen, is_rendition=part.is_rendition
+            )
+            outcome = with_drift(outcome, layouts, ledger)
+        except UnreadableFile as error:
+            outcomes.append(Outcome(part_name, "unreadable", str(error)))
+            continue
+        if outcome.status == "landed":
+            now.add(profile.content_hash)
+            raw_path = Path("raw") / outcome.file_id / "part.csv"
+            # in its place first: the file that holds it is still in the inbox
+            if outcome.kept:
+                _replace_raw(outcome.kept, settings.vault / raw_path)
+            else:
+                move_file(part.path, settings.vault / raw_path)
+            layout = layouts[outcome.layout]
+            record_content(
+                outcome, part_name, profile, raw_path, settings, layout, ledger, container, part.is_rendition
+            )
+            remarks = [*opened.notes[:5], *filter(None, [outcome.message])] if position == 0 else [outcome.message]
+            warnings = (*part.warnings, *outcome.warnings)
+            outcome = replace(outcome, message="; ".join(filter(None, remarks)), warnings=warnings)
+        elif outcome.kept:
+            outcome.kept.unlink()
+        outcomes.append(outcome)
+    if any(outcome.status not in ("landed", "repeated") for outcome in outcomes):
+        return tuple(
+            outcome
+            if outcome.status in ("landed", "repeated")
+            else replace(outcome, message=f"{outcome.message}; until then {path.name} stays in the inbox")
+            for outcome in outcomes
+        )
+    if state_of(path) == before:
+        keep_original(path, container, is_all_its_own, settings, ledger)
+    return tuple(outcomes)
+
+
+def _known(profile, ledger):
+    found = ledger.rows("select * from contents where content_hash = ?", (profile.content_hash,))
+    return found[0] if found else None
+
+
+def _first_seen(known, observed_at):
+    """Content whose raw file is gone was seen first when it was seen first."""
+    return datetime.fromisoformat(known["observed_at"]) if known else observed_at
+
+
+def _raw_name(path):
+    """A gzip file is kept under a name that says so."""
+    return f"{path.name}.gz" if is_gzip(path) and path.suffix.lower() != ".gz" else path.name
+
+
+def _replace_raw(kept, target):
+    target.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(kept, target)
 
 
 def observation_times(started_at: datetime, count: int) -> list[datetime]:

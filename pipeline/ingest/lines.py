@@ -3,12 +3,22 @@
 import csv
 import io
 import mmap
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 CHUNK = 1 << 24
 MAX_RECORD_BYTES = 1 << 17
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A place of a text file that is not kept as it is: its first line, how many, and what stands there instead."""
+
+    line: int
+    line_count: int
+    text: str
 
 
 class LineIndex:
@@ -77,15 +87,77 @@ class LineIndex:
                 for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)
             ]
 
+    def empty_rows(self, delimiter: str, quote: str) -> np.ndarray:
+        """The units of one line that hold delimiters and empty quotes alone."""
+        first = np.memmap(self.path, np.uint8, "r")[self.offsets[self.unit_lines - 1]]
+        marks = {delimiter.encode()[0], *([ord(quote)] if quote else [])}
+        lines = self.unit_lines[np.isin(first, list(marks)) & ~self.unit_is_blank]
+        lines = lines[np.diff(self.offsets)[lines - 1] < MAX_RECORD_BYTES]
+        texts = self.texts(lines)
+        is_empty = [not text.replace(quote * 2, "").strip(delimiter) for text in texts] if quote else []
+        is_empty = is_empty or [not text.strip(delimiter) for text in texts]
+        return lines[np.array(is_empty, bool)] if len(lines) else lines
+
+    def _delimiters(self, delimiter, bare=False):
+        """How many delimiters each physical line holds, quoted or not. bare: without those before a space, as in prose."""
+        data = np.memmap(self.path, np.uint8, "r")
+        counts, first = [], 0
+        while first < len(self.offsets) - 1:
+            after = max(first + 1, int(np.searchsorted(self.offsets, self.offsets[first] + CHUNK)))
+            after = min(after, len(self.offsets) - 1)
+            block = data[self.offsets[first] : self.offsets[after]]
+            is_mark = np.ones(len(block), bool)
+            for place, byte in enumerate(delimiter.encode()):
+                is_mark[: len(block) - place] &= block[place:] == byte
+            if bare:
+                is_mark[:-1] &= block[1:] != 32
+            marks = np.flatnonzero(is_mark) + self.offsets[first]
+            counts.append(np.diff(np.searchsorted(marks, self.offsets[first : after + 1])))
+            first = after
+        return np.concatenate(counts)
+
+    def swallows(self, delimiter: str, quote: str, width: int) -> bool:
+        """Whether a quoted value of several lines holds a line that looks like a record of so many cells itself."""
+        if width < 3 or len(self.unit_lines) == len(self.offsets) - 1:
+            return False
+        is_inside = self._delimiters(delimiter, bare=True) >= width - 1
+        is_inside[self.unit_lines - 1] = False
+        return self._is_record(np.flatnonzero(is_inside) + 1, delimiter, quote)
+
+    def _is_record(self, lines, delimiter, quote):
+        """Whether one of some lines with a record's delimiters is one, and not the end of a quoted value and what follows."""
+        if not self.is_odd[lines - 1].all():
+            return True
+        # a quote that opens a value stands behind a delimiter
+        return any(text.split(quote, 1)[0].endswith(delimiter) for text in self.texts(lines))
+
+    def overlong(self, delimiter: str, quote: str, width: int) -> np.ndarray:
+        """The first lines of units that hold more delimiters than a record of so many cells, and end in an empty cell."""
+        data = np.memmap(self.path, np.uint8, "r")
+        per_unit = np.add.reduceat(self._delimiters(delimiter), self.unit_lines - 1)
+        longer = np.flatnonzero(per_unit >= width)
+        ends = np.append(self.offsets[self.unit_lines - 1], self.offsets[-1])[longer + 1]
+        # without the line end; bytes before the file's first cannot be meant, as a unit holds delimiters
+        ends -= data[ends - 1] == 10
+        ends -= data[ends - 1] == 13
+        last, before = data[ends - 1], data[ends - 3]
+        mark = delimiter.encode()[-1]
+        is_empty = last == mark
+        if quote:
+            is_empty |= (last == ord(quote)) & (data[ends - 2] == ord(quote)) & (before == mark)
+        return self.unit_lines[longer[is_empty]]
+
     def settle(self, delimiter: str, quote: str, width: int) -> tuple[np.ndarray, list[tuple[int, int]]]:
         """Judge each line with an odd number of quotes by the width, in cells, of a record.
 
         Returns the lines that leave a quote unclosed, and the ragged records of several lines (first line, last line).
         A line that is a record by itself has a quote that opens nothing (27" screen) and is odd no longer; but after an
         unclosed line it may be the rest of that one, and counts as unclosed too. A line that is a record together with
-        the next odd one, and what stands between, begins a quoted value of several lines.
+        the next odd one, and what stands between, begins a quoted value of several lines; but not where one of these has
+        a record's delimiters itself.
         """
         odd = np.flatnonzero(self.is_odd) + 1
+        looks_whole = self._delimiters(delimiter, bare=True) >= max(width - 1, 2)
         unclosed, ragged, position = [], [], 0
         while position < len(odd):
             line, following = odd[position], odd[position + 1 : position + 2]
@@ -94,15 +166,22 @@ class LineIndex:
             ):
                 self.is_odd[line - 1] = False
                 position += 1
-            elif len(following) and (found := self._width(line, following[0], delimiter, quote)):
+            elif (
+                len(following)
+                and not self._is_record(np.flatnonzero(looks_whole[line : following[0]]) + line + 1, delimiter, quote)
+                and (found := self._width(line, following[0], delimiter, quote))
+            ):
                 if found != width:
                     ragged.append((int(line), int(following[0])))
                 position += 2
             else:
                 unclosed.append(line)
                 position += 1
+        unclosed = np.array(unclosed, np.int64)
+        # what stands below such a line is not inside its quote
+        self.is_odd[unclosed - 1] = False
         self._find_units()
-        return np.array(unclosed, np.int64), ragged
+        return unclosed, ragged
 
     def _width(self, first, last, delimiter, quote):
         """Cells of the one record that two lines and those between them are; None when they are no single record."""
@@ -116,26 +195,26 @@ class LineIndex:
             return None
         return len(records[0]) if len(records) == 1 else None
 
-    def write_without(self, lines: np.ndarray, target: Path) -> None:
-        """A copy of the file without some physical lines (numbered from 1, ascending)."""
-        edges = np.concatenate(
-            [[0], np.stack([self.offsets[lines - 1], self.offsets[lines]], 1).ravel(), [self.offsets[-1]]]
-        )
-        with self.path.open("rb") as source, target.open("wb") as out:
-            for begin, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-                _copy_bytes(source, begin, end, out)
+    def write_without(self, lines: np.ndarray, target: Path, edits: list[Edit] = ()) -> None:
+        """A copy of the file without some physical lines (numbered from 1, ascending), and with other text in some places.
 
-    def write_with(self, edits: list, target: Path) -> None:
-        """A copy of the file with other text in some places (line, line_count, text; ascending), as many lines as before."""
+        The edits (ascending, none on a line left out) keep their number of lines.
+        """
+        steps = [(int(line), 1, None) for line in lines] + [(edit.line, edit.line_count, edit.text) for edit in edits]
         with self.path.open("rb") as source, target.open("wb") as out:
             end = b"\r\n" if source.readline().endswith(b"\r\n") else b"\n"
             position = 0
-            for edit in edits:
-                begin, after = (int(self.offsets[line - 1]) for line in (edit.line, edit.line + edit.line_count))
+            for line, line_count, text in sorted(steps):
+                begin, after = (int(self.offsets[number - 1]) for number in (line, line + line_count))
                 _copy_bytes(source, position, begin, out)
-                out.write(edit.text.encode() + end * (edit.line_count - edit.text.count("\n")))
+                if text is not None:
+                    out.write(text.encode() + end * (line_count - text.count("\n")))
                 position = after
             _copy_bytes(source, position, int(self.offsets[-1]), out)
+
+    def write_with(self, edits: list[Edit], target: Path) -> None:
+        """A copy of the file with other text in some places (ascending), as many lines as before."""
+        self.write_without([], target, edits)
 
 
 def _copy_bytes(source, begin, end, out):

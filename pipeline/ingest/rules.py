@@ -1,29 +1,27 @@
 """A contract's types and rules as SQL over text cells: one definition for the quarantine and for the suites."""
 
-import re
 from dataclasses import dataclass
 
+from pipeline.ingest.amounts import decimal_sql, integer_sql, money_sql
+from pipeline.ingest.cells import free_text, narrow, trimmed
 from pipeline.ingest.contracts import Column
-from pipeline.ingest.sources import Field
+from pipeline.ingest.emails import address_sql, define_emails
+from pipeline.ingest.layouts import Field
+from pipeline.ingest.moments import date_sql, timestamp_sql, unordered_sql
+from pipeline.ingest.phones import MASKED, define_phones, e164_sql
 from pipeline.warehouse import identifier, literal
 
-TIMESTAMP_FORMATS = (
-    "%Y-%m-%d %H:%M:%S",
-    "%Y-%m-%d %H:%M",
-    "%Y-%m-%d",
-    "%Y/%m/%d %H:%M:%S",
-    "%Y/%m/%d %H:%M",
-    "%Y/%m/%d",
-    "%Y-%m-%dT%H:%M:%S",
-    "%Y-%m-%dT%H:%M:%SZ",
-    "%Y-%m-%d %H:%M:%S %z",
-)
-DATE_FORMATS = ("%Y-%m-%d", "%Y/%m/%d", "%Y%m%d")
-ABUTTING = re.compile(r"%-?[a-zA-Z]%")
-CURRENCY_SIGNS = {"CNY": "￥¥元", "JPY": "￥¥円", "USD": "$", "EUR": "€", "GBP": "£"}
 TRUE_WORDS = ("true", "yes", "y", "1", "是")
+CURRENCY_WORDS = {
+    "CNY": ("RMB", "人民币", "元", "￥", "¥"),
+    "USD": ("美元", "美金", "US$"),
+    "HKD": ("港币", "港元", "HK$"),
+    "EUR": ("欧元", "€"),
+    "GBP": ("英镑", "£"),
+    "JPY": ("日元", "円"),
+}
+NO_FIELD = Field()
 FALSE_WORDS = ("false", "no", "n", "0", "否")
-EMAIL = r"^[^@\s,;]+@[^@\s,;]+\.[^@\s.,;]+$"
 
 
 @dataclass(frozen=True)
@@ -34,46 +32,161 @@ class Reading:
     currency: str
     reporting_currency: str
     phone_country_code: str
+    decimal: str = "."
+    states_currency: bool = False
 
 
-def raw_cell(field: Field, column: Column, available: set[str]) -> str:
+def define_readers(con) -> None:
+    """What the SQL of this module calls on a connection: read_phone, read_email."""
+    define_phones(con)
+    define_emails(con)
+
+
+def raw_cell(field: Field, column: Column, available: set[str], within: str | None = None) -> str:
     """The text of a contract column, blanks as null, words mapped. Spaces and tabs around it go, except from free text.
 
     Of a sum it is the first part that is not blank: null only where all of them are. Of a sum that lacks a column: null.
+    within: the SQL text among whose equals the place of a line is counted, for a field that says so.
     """
+    if field.missing_from(available):
+        return "null::varchar"
+    text = _cell_text(field, column, available, within)
+    if field.when:
+        held = " and ".join(
+            f"{trimmed(identifier(name))} in ({', '.join(map(literal, words))})" for name, words in field.when.items()
+        )
+        return f"case when {held} then {text} end"
+    return text
+
+
+def _cell_text(field, column, available, within):
+    if field.multiply:
+        return _product_text(field)
     if field.add or field.subtract:
-        parts = [_trimmed(identifier(name)) for name in field.columns()]
-        return f"coalesce({', '.join(parts)})" if available.issuperset(field.columns()) else "null::varchar"
+        return f"coalesce({', '.join(trimmed(identifier(name)) for name in field.add + field.subtract)})"
     if field.from_record:
         return "getvariable('file_id') || ':' || good_record"
+    if field.within is not None:
+        return f"row_number() over (partition by {within} order by good_record)::varchar"
     if field.constant is not None:
         return literal(field.constant)
-    if field.column is None or field.column not in available:
+    if not field.column and not field.join:
         return "null::varchar"
-    cell = identifier(field.column)
+    text = _source_text(field, column, available)
     if column.type == "text":
-        return f"nullif({cell}, '')"
-    text = _trimmed(cell)
+        return text
     if field.values:
-        words = " ".join(f"when {literal(word)} then {literal(meaning)}" for word, meaning in field.values.items())
         # a word mapped to '' says nothing, such as the 0 of a column "has opted out"
-        text = f"nullif(case {text} {words} else {text} end, '')"
-    if column.type == "phone":
-        return rf"regexp_replace({text}, '[\s().\-]', '', 'g')"
-    return f"lower({text})" if column.values else text
+        text = f"nullif({_mapped(text, field.values)}, '')"
+    text = _in_form(text, field.form)
+    return _known_word(column, text) if column.values else text
 
 
-def typed_cell(field: Field, column: Column, reading: Reading, cell: str) -> str:
+def _known_word(column, text):
+    """One of the contract's values: itself in any case, or a word that the contract knows for it."""
+    return f"nullif({_mapped(f'lower({narrow(text)})', column.words)}, '')" if column.words else f"lower({text})"
+
+
+def _source_text(field, column, available):
+    """The text in the columns of an export: the first that is not blank, or what is not blank of several, joined."""
+    cells = [identifier(name) for name in field.column + field.join if name in available]
+    is_free = column.type == "text" and not field.join
+    texts = [free_text(cell) if is_free else trimmed(cell) for cell in cells]
+    if field.form == "unmasked":
+        texts = [unmasked(cell) for cell in cells]
+    if field.join:
+        return f"nullif(concat_ws({literal(field.joint)}, {', '.join(texts)}), '')"
+    if is_free and len(cells) > 1:
+        texts = [f"case when {trimmed(cell)} is not null then {cell} end" for cell in cells]
+    text = texts[0] if len(texts) == 1 else f"coalesce({', '.join(texts)})"
+    if field.word is not None:
+        return rf"string_split_regex({text}, '\s+')[{field.word}]"
+    # a time to which nothing can be added is no time
+    return (
+        f"case when {trimmed(identifier(field.plus_minutes))} is not null then {text} end"
+        if field.plus_minutes
+        else text
+    )
+
+
+def _in_form(text, form):
+    match form:
+        case "salesforce_id":
+            return _salesforce_id(text)
+        case "first_listed":
+            return f"nullif(trim(split_part({text}, ';', 1)), '')"
+        case "clock":
+            return _clock_seconds(text)
+        case "opt_out":
+            # who did not opt out has not opted in
+            word = f"lower({text})"
+            return f"case when {word} in {TRUE_WORDS} then 'false' when {word} not in {FALSE_WORDS} then {text} end"
+        case "keyed":
+            return f"keyed({text})"
+        case _:
+            return text
+
+
+def unmasked(cell: str) -> str:
+    """SQL for a cell in which nothing is hidden by a *; null where something is: many people share 138****0001."""
+    return f"case when not regexp_matches({cell}, {literal(MASKED)}) then {trimmed(cell)} end"
+
+
+def _product_text(field):
+    """The first factor where none is blank: a product is known only as a whole."""
+    first, *others = (trimmed(identifier(name)) for name in field.multiply)
+    return f"case when {' and '.join(f'{other} is not null' for other in others) or 'true'} then {first} end"
+
+
+def _mapped(text, values):
+    """The meanings of words: of a whole one first, then of the first in the layout's order that begins it.
+
+    A map and no case, which would repeat the text for each word: it may be long, and the words many.
+    """
+    whole = {word: to for word, to in values.items() if word[-1:] != "*"}
+    begun = " ".join(
+        f"when starts_with({text}, {literal(word[:-1])}) then {literal(to)}"
+        for word, to in values.items()
+        if word not in whole
+    )
+    rest = f"case {begun} else {text} end" if begun else text
+    if not whole:
+        return rest
+    words, meanings = (", ".join(map(literal, some)) for some in (whole.keys(), whole.values()))
+    return f"coalesce(map([{words}], [{meanings}])[{text}], {rest})"
+
+
+def _clock_seconds(text):
+    """5:30 and 0:05:30 as 330; any other text as it stands."""
+    seconds = " + ".join(
+        f"{unit} * coalesce(try_cast(split_part({text}, ':', -{place}) as bigint), 0)"
+        for place, unit in ((1, 1), (2, 60), (3, 3600))
+    )
+    shape = literal(r"(\d+:)?\d+:\d{2}")
+    return f"case when regexp_full_match({text}, {shape}) then ({seconds})::varchar else {text} end"
+
+
+def _salesforce_id(text):
+    """A record's id of 15 characters, in which case tells, as the 18 that need no case: three for what is a capital."""
+    bits = [
+        " + ".join(
+            f"case when {text}[{place + bit + 1}] between 'A' and 'Z' then {1 << bit} else 0 end" for bit in range(5)
+        )
+        for place in (0, 5, 10)
+    ]
+    check = " || ".join(f"'ABCDEFGHIJKLMNOPQRSTUVWXYZ012345'[1 + {sum_}]" for sum_ in bits)
+    return f"case when regexp_full_match({text}, '[0-9A-Za-z]{{15}}') then {text} || {check} else {text} end"
+
+
+def typed_cell(field: Field, column: Column, reading: Reading, cell: str, country: str = "null") -> str:
     """The typed value of a cell, null where the text is no value of the type.
 
     Decimals and amounts are rounded to four places; nothing else is altered. In a sum a blank part counts as 0, and one
-    that is no amount makes the whole null.
+    that is no amount makes the whole null, as does a blank factor. country: SQL for the country that the row names, as
+    written, for its phones.
     """
-    if field.add or field.subtract:
-        parts = [(_trimmed(identifier(name)), "+") for name in field.add]
-        parts += [(_trimmed(identifier(name)), "-") for name in field.subtract]
-        terms = [f"{sign} case when {part} is null then 0 else {_money(part, reading)} end" for part, sign in parts]
-        return f"case when {cell} is not null then {' '.join(terms)} end"
+    if field.parts():
+        return f"case when {cell} is not null then {_total(field, reading)} end"
     match column.type:
         case "category" if column.values:
             allowed = ", ".join(literal(value) for value in column.values)
@@ -81,32 +194,78 @@ def typed_cell(field: Field, column: Column, reading: Reading, cell: str) -> str
         case "id" | "text" | "category":
             return cell
         case "currency":
-            return f"case when upper({cell}) = {literal(reading.reporting_currency)} then upper({cell}) end"
-        case "integer":
-            whole = rf"regexp_matches({cell}, '^[+-]?\d+(\.0*)?$')"
-            return f"case when {whole} then try_cast(split_part({cell}, '.', 1) as bigint) end"
-        case "decimal":
-            return _number(cell)
-        case "money":
-            return _money(cell, reading)
-        case "date":
-            return f"({_moment(cell, field.formats or DATE_FORMATS)})::date"
-        case "timestamp":
-            return _timestamp(cell, field.formats or TIMESTAMP_FORMATS, reading.timezone)
-        case "boolean":
             return (
-                f"case when lower({cell}) in {TRUE_WORDS} then true when lower({cell}) in {FALSE_WORDS} then false end"
+                f"case when regexp_full_match({cell}, '[A-Za-z]{{3}}') then upper({cell}) {_currency_words(cell)} end"
             )
+        case "integer":
+            return integer_sql(cell, reading.decimal)
+        case "decimal" if field.divide_by != 1:
+            return (
+                f"(case when not contains({cell}, '_') then try_cast(rtrim({cell}, '% ') as decimal(18, 8)) end"
+                f" / {field.divide_by})::decimal(18, 4)"
+            )
+        case "decimal":
+            return decimal_sql(cell, reading.decimal)
+        case "money":
+            return money_sql(cell, reading.currency, reading.decimal)
+        case "date":
+            return date_sql(cell, field.formats)
+        case "timestamp":
+            moment = timestamp_sql(cell, field.formats, reading.timezone)
+            if field.plus_minutes:
+                minutes = f"try_cast({trimmed(identifier(field.plus_minutes))} as double)"
+                return f"{moment} + to_microseconds(({minutes} * 60000000)::bigint)"
+            return moment
+        case "boolean":
+            # in full-width letters only where the usual ones say nothing
+            return f"coalesce({_truth(f'lower({cell})')}, {_truth(narrow(f'lower({cell})'))})"
         case "email":
-            return f"case when regexp_matches({cell}, {literal(EMAIL)}) then lower({cell}) end"
+            return address_sql(cell)
         case "phone":
-            return _phone(cell, reading.phone_country_code)
+            return e164_sql(cell, reading.phone_country_code, country)
 
 
-def problems(column: Column, cell: str, typed: str) -> dict[str, str]:
-    """Rule name -> SQL condition under which a row breaks it. cell: the text, typed: the typed value."""
-    unreadable = {"category": "unknown_value", "currency": "no_exchange_rate"}.get(column.type, f"not_a_{column.type}")
-    found = {unreadable: f"{cell} is not null and {typed} is null"}
+def _total(field, reading):
+    """SQL for the product of a field, what is added to it, less what is subtracted."""
+
+    def amount(name):
+        return money_sql(trimmed(identifier(name)), reading.currency, reading.decimal)
+
+    def part(name):
+        return f"case when {trimmed(identifier(name))} is null then 0 else {amount(name)} end"
+
+    product = [f"({' * '.join(map(amount, field.multiply))})::decimal(18, 4)"] if field.multiply else []
+    terms = [*(f"+ {part(name)}" for name in field.add), *(f"- {part(name)}" for name in field.subtract)]
+    return " ".join(product + terms)
+
+
+def _truth(word):
+    return f"case when {word} in {TRUE_WORDS} then true when {word} in {FALSE_WORDS} then false end"
+
+
+def _currency_words(cell):
+    return " ".join(
+        f"when upper({cell}) in ({', '.join(map(literal, words))}) then {literal(code)}"
+        for code, words in CURRENCY_WORDS.items()
+    )
+
+
+def problems(column: Column, cell: str, typed: str, field: Field = NO_FIELD) -> dict[str, str]:
+    """Rule name -> SQL condition under which a row breaks it. cell: the text, typed: the typed value.
+
+    A masked phone or address (186******05), and a date whose order no format states, have rules of their own.
+    """
+    unreadable = {"category": "unknown_value"}.get(column.type, f"not_a_{column.type}")
+    broken = f"{cell} is not null and {typed} is null"
+    apart = {}
+    if column.type == "phone":
+        apart["masked_phone"] = f"regexp_matches({cell}, {literal(MASKED)})"
+    if column.type == "email":
+        apart["masked_email"] = f"contains({cell}, '*')"
+    if column.type in ("date", "timestamp") and not field.formats:
+        apart["order_of_date_not_stated"] = unordered_sql(cell)
+    found = {unreadable: f"{broken}{''.join(f' and not {shown}' for shown in apart.values())}"}
+    found |= {rule: f"{broken} and {shown}" for rule, shown in apart.items()}
     if column.required:
         found["missing"] = f"{cell} is null"
     return found | range_problems(column, typed)
@@ -126,80 +285,3 @@ def range_problems(column: Column, typed: str) -> dict[str, str]:
 
 def _constant(column, constant):
     return f"{literal(str(constant))}::{column.sql_type}"
-
-
-def _list(texts):
-    return "[" + ", ".join(literal(text) for text in texts) + "]"
-
-
-def _trimmed(cell):
-    """Spaces go; and the tabs that some exports put beside a long number so that a spreadsheet leaves it alone."""
-    return f"nullif(case when contains({cell}, chr(9)) then trim({cell}, chr(9) || ' ') else trim({cell}) end, '')"
-
-
-def _number(cell):
-    """Not with try_cast alone: it takes 1_000 for 1000."""
-    return f"case when not contains({cell}, '_') then try_cast({cell} as decimal(18, 4)) end"
-
-
-def _money(cell, reading):
-    """Plain numbers first; then thousands separators and the sign of the file's own currency."""
-    signs = CURRENCY_SIGNS.get(reading.currency, "")
-    marks = literal(rf"[{signs},\s]")
-    bare = f"regexp_replace({cell}, {marks}, '', 'g')"
-    shape = (
-        rf"^-?[{signs}]?\s*-?\d{{1,3}}(,\d{{3}})*(\.\d+)?\s*[{signs}]?$" if signs else r"^-?\d{1,3}(,\d{3})*(\.\d+)?$"
-    )
-    plain_shape = rf"^-?[{signs}]?\s*-?\d+(\.\d+)?\s*[{signs}]?$" if signs else shape
-    return (
-        f"coalesce({_number(cell)},"
-        f" case when regexp_matches({cell}, {literal(shape)}) or regexp_matches({cell}, {literal(plain_shape)})"
-        f" then try_cast({bare} as decimal(18, 4)) end)"
-    )
-
-
-def _moment(cell, formats):
-    """try_strptime, without what it guesses.
-
-    It takes the words infinity and epoch for 1900, the year of 26-01-05 for 26, and 2026115 by %Y%m%d for 5 November: a
-    format that begins with %Y needs a digit in third place, any other a year of four digits (with %y: a digit), and
-    where numbers abut the text must be what the format writes.
-    """
-    spaced = [form for form in formats if not ABUTTING.search(form)]
-    parsed = [f"try_strptime({cell}, {_list(spaced)})"] if spaced else []
-    for form in formats:
-        if form not in spaced:
-            moment = f"try_strptime({cell}, {literal(form)})"
-            parsed.append(f"case when strftime({moment}, {literal(form)}) = {cell} then {moment} end")
-    if all(form.startswith("%Y") for form in formats):
-        guard = f"substr({cell}, 3, 1) between '0' and '9'"
-    else:
-        digits = r"\d" if any("%y" in form for form in formats) else r"\d{4}"
-        guard = f"regexp_matches({cell}, '{digits}')"
-    return f"case when {guard} then {parsed[0] if len(parsed) == 1 else 'coalesce(' + ', '.join(parsed) + ')'} end"
-
-
-def _timestamp(cell, formats, timezone):
-    """UTC: a format with an offset or a Z says its own zone, any other is local to the source."""
-    absolute = [form for form in formats if "%z" in form]
-    zulu = [form for form in formats if form.endswith("Z")]
-    local = [form for form in formats if form not in absolute and form not in zulu]
-    parsed = []
-    if local:
-        moment = _moment(cell, local)
-        parsed.append(moment if timezone == "UTC" else f"timezone('UTC', timezone({literal(timezone)}, {moment}))")
-    if zulu:
-        parsed.append(_moment(cell, zulu))
-    parsed += [f"timezone('UTC', {_moment(cell, [form])})" for form in absolute]
-    return f"coalesce({', '.join(parsed)})" if len(parsed) > 1 else parsed[0]
-
-
-def _phone(cell, country_code):
-    """E.164: an international number as it stands, a national one with the country code of the settings."""
-    return (
-        rf"case when not regexp_matches({cell}, '^(\+|00)?\d{{6,15}}$') then null"
-        f" when starts_with({cell}, '+') then {cell}"
-        f" when starts_with({cell}, '00') then '+' || substr({cell}, 3)"
-        f" when starts_with({cell}, '{country_code}') and length({cell}) > 11 then '+' || {cell}"
-        f" else '+{country_code}' || ltrim({cell}, '0') end"
-    )

@@ -11,9 +11,10 @@ from datetime import date
 
 import polars as pl
 
+from pipeline.ingest.checked_rows import exchange_rate, has_no_rate
 from pipeline.ingest.contracts import Contract, load_contracts
-from pipeline.ingest.rules import Reading, problems, raw_cell, typed_cell
-from pipeline.ingest.sources import EntityMap, Field
+from pipeline.ingest.layouts import EntityMap, Field
+from pipeline.ingest.rules import Reading, problems, range_problems, raw_cell, typed_cell
 from pipeline.warehouse import identifier
 
 CHECKS = {
@@ -63,7 +64,7 @@ def check_unfiltered(
 
 
 def _unfiltered_sql(contract, mapping, reading, available):
-    """Each raw row as typed, beside cell_<column>, its text, and unread_<column>, true where the text is no such value.
+    """Each raw row as typed, beside cell_<column>, its text, and <rule>_<column>, true where the text breaks a rule of its type.
 
     A category's value stays when it is not one of the contract's, so that the suite can find it.
     """
@@ -76,9 +77,21 @@ def _unfiltered_sql(contract, mapping, reading, available):
         typed = typed_cell(field, replace(column, values=()), reading, cell)
         if column.values:
             typed = f"lower({typed})"
-        unread = f"case when {cell} is not null and {typed} is null then true end"
+        found = problems(column, cell, typed, field)
+        if column.type == "currency":
+            found["no_exchange_rate"] = exchange_rate(contract, mapping, reading)[1]
+        if has_no_rate(contract, column, reading):
+            found["no_exchange_rate"] = f"{typed} is not null"
         cells.append(f"{given} as {cell}")
-        columns += [cell, f"{typed} as {identifier(name)}", f"{unread} as {identifier(f'unread_{name}')}"]
+        columns += [
+            cell,
+            f"{typed} as {identifier(f'typed_{name}')}",
+            f"{identifier(f'typed_{name}')} as {identifier(name)}",
+        ]
+        columns += [
+            f"case when {found.get(rule, 'false')} then true end as {identifier(f'{rule}_{name}')}"
+            for rule in _rules_of_cell(column)
+        ]
     return f"""
         with raw_cells as (
             select *, {", ".join(cells)} from scratch.records
@@ -91,6 +104,13 @@ def _unfiltered_sql(contract, mapping, reading, available):
             getvariable('observed_at')::timestamp as observed_at
         from raw_cells
     """
+
+
+def _rules_of_cell(column):
+    """The rules that the text of a column breaks before it has a value, by any layout."""
+    by_value = {"missing", *range_problems(column, "")}
+    rules = [rule for rule in problems(column, "", "") if rule not in by_value]
+    return [*rules, "no_exchange_rate"] if column.type in ("currency", "money") else rules
 
 
 def _check(con, contract, view, is_unfiltered, previous_count):
@@ -116,7 +136,8 @@ def _suite(contract, is_unfiltered, previous_count):
         if column.values:
             expect(kinds.ExpectKnown, name, "unknown_value", column=name, value_set=list(column.values))
         elif is_unfiltered:
-            expect(kinds.ExpectEmpty, name, next(iter(problems(column, "", ""))), column=f"unread_{name}")
+            for rule in _rules_of_cell(column):
+                expect(kinds.ExpectEmpty, name, rule, column=f"{rule}_{name}")
         if column.min is not None:
             expect(kinds.ExpectWithin, name, "below_min", column=name, min_value=column.min)
         if column.max is not None:

@@ -5,28 +5,20 @@ suppressed line leaves a mark in the kept file, so that lines and records keep t
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 
 from pipeline.ingest.contracts import Column
+from pipeline.ingest.layouts import Field
+from pipeline.ingest.lines import Edit
 from pipeline.ingest.rules import raw_cell, typed_cell
-from pipeline.ingest.sources import Field
 from pipeline.warehouse import identifier, literal, value, write_frame
 
 MARK = "#suppressed"
 PERSONAL = ("email", "phone", "wechat", "social_account", "national_id")
 SEPARATORS = r"""[,;|\t\r\n"']"""
-
-
-@dataclass(frozen=True)
-class Edit:
-    """A place of a text file that is not kept as it is: its first line, how many, and what stands there instead."""
-
-    line: int
-    line_count: int
-    text: str
 
 
 def load_suppressions(con, ledger) -> bool:
@@ -137,7 +129,7 @@ def phone_sql(cell: str, reading) -> str:
 
 
 def _typed(kind, cell, reading):
-    field, column = Field(column=cell), Column(kind, kind, "", "")
+    field, column = Field(column=(cell,)), Column(kind, kind, "", "")
     return typed_cell(field, column, reading, raw_cell(field, column, {cell}))
 
 
@@ -196,17 +188,20 @@ def _derive(con, contract, source, customer_key):
     con.execute("insert into scratch.suppressions select sieve, hash from scratch.derived_now")
 
 
-def empty_suppressed(con, contract) -> None:
-    """Suppressed records of scratch.checked_rows lose every value and are rejected; others lose a suppressed referrer."""
-    emptied = ", ".join(f"{identifier(name)} = null" for name in contract.columns)
+def empty_suppressed(con, contract, place: str) -> None:
+    """Suppressed records of scratch.checked_rows lose every value and are rejected; others lose a suppressed referrer.
+
+    place: SQL for a record's number in that table.
+    """
+    emptied = ", ".join(f"{identifier(name)} = null" for name in [*contract.columns, "custom"])
     con.execute(
         f"update scratch.checked_rows set {emptied}, emptied = '', reject = '|suppressed'"
-        " where rowid + 1 in (select good_record from scratch.suppressed)"
+        f" where {place} in (select good_record from scratch.suppressed)"
     )
     if "referred_by" in contract.columns:
         con.execute(
             "update scratch.checked_rows set referred_by = null"
-            " where rowid + 1 in (select good_record from scratch.referring)"
+            f" where {place} in (select good_record from scratch.referring)"
         )
 
 
@@ -222,9 +217,9 @@ def mark_refused(con, refused: pl.DataFrame, layout, reading) -> pl.DataFrame:
     return refused.with_columns(rule=pl.when(is_found).then(pl.lit("suppressed")).otherwise("rule"))
 
 
-def edits_of(con, rows, layout, delimiter: str) -> list[Edit]:
+def edits_of(con, rows, layout, form) -> list[Edit]:
     """What the kept file must not hold, in the order of its lines."""
-    width = len(rows.columns)
+    delimiter, width = form.dialect.delimiter, len(rows.columns) + form.ends_in_delimiter
     fill, joint = (" -", " ") if delimiter == "whitespace" else (delimiter, delimiter)
     edits = {}
     referring = _places(con, "scratch.referring")
@@ -238,7 +233,7 @@ def edits_of(con, rows, layout, delimiter: str) -> list[Edit]:
         cells = [rows.columns.index(name) for name in names]
         lines = rows.good_lines()[referring - 1]
         for line, text in zip(lines.tolist(), rows.texts(lines), strict=True):
-            edits[line] = Edit(line, text.count("\n") + 1, _without_cells(text, delimiter, layout.quote, cells))
+            edits[line] = Edit(line, text.count("\n") + 1, _without_cells(text, delimiter, form.dialect.quote, cells))
     suppressed = _places(con, "scratch.suppressed")
     lines = rows.good_lines()[suppressed - 1] if len(suppressed) else np.array([], np.int64)
     for line, text in zip(lines.tolist(), rows.texts(lines), strict=True):

@@ -84,11 +84,11 @@ def freeze(settings, frozen: Path) -> list[str]:
     raw_before = {path.relative_to(settings.vault).as_posix() for path in _files(settings.vault / "raw")}
     with publication_lock(settings.warehouse.parent):
         copy_ledger(settings.ledger, frozen / LEDGER)
-        named = _named_by_ledger(frozen / LEDGER, waiting, raw_before)
+        named, originals = _named_by_ledger(frozen / LEDGER, waiting, raw_before)
         for top in (*OURS, *THE_USERS):
             for path in _files(settings.data_dir / top):
                 name = path.relative_to(settings.data_dir).as_posix()
-                if _belongs(name, named):
+                if _belongs(name, named | originals):
                     # gone since it was listed: if the ledger names it, it is reported below
                     with suppress(FileNotFoundError):
                         _hold(path, frozen / name, top in OURS)
@@ -117,7 +117,8 @@ def _files(path):
 
 
 def _named_by_ledger(ledger, waiting, raw_before):
-    """The raw, landed and rejected files that a copied ledger names, by their paths in the data folder.
+    """(the raw, landed and rejected files that a copied ledger names, the originals that may stand beside them), by their
+    paths in the data folder.
 
     The run that is under way may be taking a file in just now: on record, and still in the inbox. It counts as not taken
     in, so its rows leave the copy.
@@ -135,7 +136,8 @@ def _named_by_ledger(ledger, waiting, raw_before):
             "select raw_path from contents union select path from landings"
             " union select rejects_path from landings where rejects_path is not null"
         ).fetchall()
-    return {f"vault/{name}" for (name,) in rows if name}
+        originals = db.execute("select distinct container from contents where container is not null").fetchall()
+    return {f"vault/{name}" for (name,) in rows if name}, {f"vault/{name}" for (name,) in originals}
 
 
 def _belongs(name, named):

@@ -12,8 +12,8 @@ import duckdb
 import polars as pl
 
 from pipeline.ingest.clean import clean_vault_files
-from pipeline.ingest.intake import define_keyed
-from pipeline.ingest.sources import load_layouts
+from pipeline.ingest.connection import define_keyed
+from pipeline.ingest.databases import all_layouts
 from pipeline.ingest.suppressions import find_matches, load_suppressions, shown
 from pipeline.privacy.certificate import write_certificate
 from pipeline.privacy.databases import clean_database
@@ -134,7 +134,7 @@ def _connection(settings, ledger, name):
 
 
 def _purge_files(con, settings, ledger, scratch, request_id, today):
-    layouts = load_layouts(settings.data_dir / "sources")
+    layouts = all_layouts(settings)
     return clean_vault(con, settings, ledger, layouts, scratch, request_id, today)
 
 

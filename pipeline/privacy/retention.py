@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
+from pipeline.ingest.originals import drop_original
 from pipeline.warehouse import replace_file
 
 
@@ -25,6 +26,8 @@ def delete_old_raw(settings, ledger, now: datetime) -> int:
             (content["content_hash"],),
         ):
             _drop_texts(settings.vault / row["rejects_path"])
+        (content,) = ledger.rows("select * from contents where content_hash = ?", (content["content_hash"],))
+        drop_original(content, settings, ledger)
         # last: what a crash interrupts is done by the next night
         raw.unlink()
         deleted += 1

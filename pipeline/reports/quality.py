@@ -41,8 +41,14 @@ def read_quality(con, as_of, run_id=None):
         quality["files"] = fetch_dicts(
             con,
             f"""
-            select distinct file_name, status, message
-            from ops.files where {of_run} and message is not null and message <> '' order by all limit 30
+            select distinct
+                file_name,
+                status,
+                concat_ws('; ', nullif(message, ''), 'columns changed: ' || nullif(schema_change, '')) as message
+            from ops.files
+            where {of_run} and (message <> '' or schema_change <> '')
+            order by all
+            limit 30
             """,
         )
     quality["checks"] = read_check_counts(con, of_night)

@@ -5,8 +5,8 @@ from datetime import timedelta
 import polars as pl
 
 from pipeline import ops
+from pipeline.ingest.connection import define_keyed
 from pipeline.ingest.contracts import load_contracts
-from pipeline.ingest.intake import define_keyed
 from pipeline.ingest.suites import check_entities
 from pipeline.settings import contact_limits
 from pipeline.transform.build import (

@@ -5,27 +5,28 @@ from contextlib import closing
 import polars as pl
 
 from pipeline import ops
+from pipeline.ingest.connection import define_keyed
 from pipeline.ingest.contracts import load_contracts
-from pipeline.ingest.intake import (
-    OrderDataStopped,
-    current_landings,
-    define_keyed,
-    inbox_files,
-    land_again,
-    observation_times,
-    take_in,
-)
+from pipeline.ingest.databases import entries_of, take_in_entry
+from pipeline.ingest.intake import inbox_files, observation_times, passed_over, take_in
+from pipeline.ingest.landings import current_landings
+from pipeline.ingest.originals import forget_waiting
+from pipeline.ingest.outcomes import OrderDataStopped
+from pipeline.ingest.relanding import file_layouts, land_again
 from pipeline.ingest.suppressions import is_suppressing, load_suppressions
 from pipeline.privacy.forget import clean_vault, keep_derived
 from pipeline.privacy.restore import left_beside
 from pipeline.warehouse import connect
 
+# of a column's values: with fewer emptied, ops.rejects says enough
+EMPTIED_SHARE = 0.2
 STATUS_ZH = {
     "outdated": "沿用此前的入库结果",
     "unknown": "无法识别",
     "unreadable": "无法读取",
     "changing": "读取时发生变化",
     "failed": "未入库",
+    "unreached": "无法读取数据库",
 }
 
 
@@ -51,19 +52,32 @@ def ingest(night, report):
                     f"{outcome.file_name} (kept in the vault): {outcome.status}: {outcome.message};"
                     " mend its layout in data/sources"
                 )
+        entries = [entry for entry in entries_of(settings) if entry.pull]
         files = inbox_files(settings)
-        for path, observed_at in zip(files, observation_times(night.started_at, len(files)), strict=True):
-            outcome = take_in(
-                ingest_con, path, settings, night.layouts, ledger, night.scratch, observed_at, night.run_id
-            )
-            outcomes.append(outcome)
-            landed += sum(landing.landed for landing in outcome.landings)
-            report(f"{outcome.file_name}: {outcome.status}", sum(landing.landed for landing in outcome.landings))
-            _warn_of_unknown_words(night, outcome)
+        # a night that derives everything anew also reads anew what waits in the inbox
+        waiting = [] if night.full else [str(path.relative_to(settings.inbox)) for path in files]
+        forget_waiting(ledger, waiting)
+        times = observation_times(night.started_at, len(entries) + len(files))
+        for arrival, observed_at in zip([*entries, *files], times, strict=True):
+            take, layouts = take_in, file_layouts(night.layouts)
+            if arrival in entries:
+                take, layouts = take_in_entry, night.layouts
+            for outcome in take(
+                ingest_con, arrival, settings, layouts, ledger, night.scratch, observed_at, night.run_id
+            ):
+                outcomes.append(outcome)
+                rows = sum(landing.landed for landing in outcome.landings)
+                landed += rows
+                report(f"{outcome.file_name}: {outcome.status}", rows)
+                _warn_of_unknown_words(night, outcome)
+                _warn_of_emptied(night, outcome)
+                for english, chinese in outcome.warnings:
+                    night.warn(f"{outcome.file_name}: {english}", f"{outcome.file_name}：{chinese}")
         if is_suppressing(ingest_con) and keep_derived(ingest_con, ledger, night.run_id, night.as_of):
             # files that landed before the one that showed whose they are
             clean_vault(ingest_con, settings, ledger, night.layouts, night.scratch, night.run_id, night.as_of)
     _warn_of_outdated(night, outcomes)
+    _warn_of_passed_over(night)
     for outcome in outcomes:
         if outcome.status in STATUS_ZH:
             night.warn(
@@ -82,17 +96,20 @@ def ingest(night, report):
             size_bytes=outcome.size_bytes,
             line_count=outcome.line_count,
             observed_at=outcome.observed_at,
+            schema_change=outcome.schema_change,
         )
     night.landings = current_landings(settings, night.layouts, ledger)
     if not any(landing["entity"] == "orders" for landing in night.landings):
+        unreached = [outcome for outcome in outcomes if outcome.status == "unreached"]
+        why = "".join(f"; {outcome.layout}: {outcome.message}" for outcome in unreached)
         raise OrderDataStopped(
-            f"no order data: the inbox {settings.inbox.name}/ has no file that a layout with orders recognises"
+            f"no order data: the inbox {settings.inbox.name}/ has no file that a layout with orders recognises{why}"
         )
     absent = ops.absent_entities(night.landings)
     if absent:
         night.warn(
-            f"no source delivers {', '.join(absent)}: what needs them is left out",
-            f"没有来源提供{'、'.join(load_contracts()[entity].meaning['zh'] for entity in absent)}：依赖它们的内容已省略",
+            f"no file delivers {', '.join(absent)}: what needs them is left out",
+            f"没有文件提供{'、'.join(load_contracts()[entity].meaning['zh'] for entity in absent)}：依赖它们的内容已省略",
         )
     return landed
 
@@ -118,13 +135,51 @@ def _warn_of_outdated(night, outcomes):
         night.warn(f"{listed}: {message}", f"{listed}：沿用此前的入库结果：{message}")
 
 
-def _warn_of_unknown_words(night, outcome):
-    """A word that no value map knows was emptied: said aloud, since nobody would miss it."""
+def _warn_of_passed_over(night):
+    """Links and the like, which a user may take for files."""
+    names = passed_over(night.settings)
+    if names:
+        listed = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+        night.warn(
+            f"{listed}: a link or special file in the inbox is not read; put the file itself there",
+            f"{listed}：收件夹中的链接或特殊文件不会读取，请放入文件本身",
+        )
+
+
+def _warn_of_emptied(night, outcome):
+    """Where a column lost many of its values, the file or its layout is probably at fault."""
     for landing in outcome.landings:
-        words = landing.rejects.filter(pl.col("rule") == "unknown_value") if landing.rejects is not None else []
-        if len(words):
-            columns = ", ".join(words["column_name"].unique().sort())
+        if landing.rejects is None:
+            continue
+        emptied = landing.rejects.filter(pl.col("action") == "emptied", pl.col("rule") != "unknown_value")
+        counted = (
+            emptied.group_by("column_name", "rule")
+            .len()
+            .sort("len", "column_name", "rule", descending=[True, False, False])
+        )
+        for column, rule, count in counted.iter_rows():
+            if count >= EMPTIED_SHARE * landing.record_count:
+                night.warn(
+                    f"{outcome.file_name}: {landing.entity}: {count} of {landing.record_count} values of {column} emptied"
+                    f" ({rule}); see ops.rejects",
+                    f"{outcome.file_name}：{landing.entity} 的 {column} 有 {count}/{landing.record_count} 个值置空（{rule}），"
+                    "见 ops.rejects",
+                )
+
+
+def _warn_of_unknown_words(night, outcome):
+    """A word that no value map knows: said aloud, since nobody would miss it."""
+    for landing in outcome.landings:
+        for column in dict.fromkeys(word["column_name"] for word in landing.words):
+            words = [word for word in landing.words if word["column_name"] == column]
+            count = sum(word["row_count"] for word in words)
+            listed = {
+                language: mark.join(f"{word['word'] or rest} ({word['row_count']})" for word in words)
+                for language, mark, rest in (("en", ", ", "others"), ("zh", "、", "其他"))
+            }
             night.warn(
-                f"{outcome.file_name}: {len(words)} unknown words in {columns}; add them to the layout's value map",
-                f"{outcome.file_name}：{columns} 中有 {len(words)} 个无法识别的取值，请补充到来源映射中",
+                f"{outcome.file_name}: {count} rows have words in {column} that the layout does not map: {listed['en']};"
+                f" add them to values: in {outcome.layout}.yaml",
+                f"{outcome.file_name}：{column} 有 {count} 行取值未在来源映射中：{listed['zh']}；请补充到"
+                f" {outcome.layout}.yaml 的 values",
             )

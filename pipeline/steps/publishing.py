@@ -1,7 +1,7 @@
 """The ops tables, role files, exports and pages; and the one commit that publishes them."""
 
 from pipeline import ops
-from pipeline.ingest.intake import pseudonym_key
+from pipeline.ingest.connection import pseudonym_key
 from pipeline.meanings import comment_all
 from pipeline.privacy.role_files import RoleError, write_role
 from pipeline.privacy.roles import role_files, role_path

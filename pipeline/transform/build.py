@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from pipeline.transform.contactability import set_contact_rules
 from pipeline.transform.identity import customers_then
+from pipeline.transform.regions import build_regions
 from pipeline.transform.survivorship import Survivorship, define_survivorship
 from pipeline.warehouse import value
 
@@ -63,8 +64,22 @@ def start_of_day_utc(day: date, timezone: str) -> datetime:
 def set_night(con, as_of: date, timezone: str, consent_when_silent: dict | None = None, contact_limits=()) -> None:
     """The one-row table `night`, which all SQL may read, and the rules of contact: see set_contact_rules."""
     set_contact_rules(con, consent_when_silent or {}, contact_limits)
+    _define_conversion(con)
     con.execute("create or replace temp table night (as_of date, as_of_utc timestamp, business_timezone varchar)")
     con.execute("insert into night values (?, ?, ?)", (as_of, start_of_day_utc(as_of, timezone), timezone))
+
+
+def _define_conversion(con):
+    """How core brings amounts into the reporting currency; an unknown rate gives no amount, never 1."""
+    con.execute(
+        "create or replace temp macro in_reporting_currency(amount, rate) as"
+        " case when rate = 1 then amount else (amount * rate)::decimal(18, 4) end"
+    )
+    # what states no currency of its own is in its order's; without an order it is in the reporting currency
+    con.execute(
+        "create or replace temp macro rate_of_order(own, currency, rate) as"
+        " case when own is null and currency is null then 1 when own is null or own = currency then rate end"
+    )
 
 
 def build_core(con, report: Callable[[str, int], None]) -> None:
@@ -75,6 +90,7 @@ def build_core(con, report: Callable[[str, int], None]) -> None:
     their own files for versions and history, from golden_records.
     """
     con.execute("create schema if not exists core")
+    build_regions(con)
     for path in in_order(FOLDER / "core"):
         sql = path.read_text(encoding="utf-8")
         if f"stg_{path.stem}_versions" in sql:

@@ -14,7 +14,8 @@ EVIDENCE = {
     "orders": "ordered_at",
     "subscriptions": "started_at",
     "tickets": "opened_at",
-    "opportunities": "created_at",
+    "opportunities": "coalesce(created_at, updated_at, observed_at)",
+    "interactions": "occurred_at",
 }
 
 # a web address as people write it (scheme, www, port, path, or an e-mail address there) as its host alone

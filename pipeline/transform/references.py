@@ -12,7 +12,7 @@ EVIDENCE = {
     "tickets": "opened_at",
     "interactions": "occurred_at",
     "feedback": "created_at",
-    "opportunities": "created_at",
+    "opportunities": "coalesce(created_at, updated_at, observed_at)",
 }
 # what any record can show, beside a customer's own
 SHOWN_ANYWHERE = ("email", "phone")

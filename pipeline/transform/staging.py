@@ -16,6 +16,7 @@ def read_landed(con, paths: dict[str, list]) -> None:
     con.execute("create or replace temp macro customer_key_of(customer_key, email, phone) as customer_key")
     for entity, contract in load_contracts().items():
         _read(con, contract, paths.get(entity, []))
+    _settle_filing(con)
     flags = ", ".join(f"{bool(paths.get(entity))} as {entity}" for entity in load_contracts())
     con.execute(f"create or replace temp table delivered as select {flags}")
 
@@ -42,9 +43,56 @@ def _read(con, contract: Contract, paths):
         rows = f"select {typed} from {files}"
     else:
         rows = f"select {', '.join(f'null::{kind} as {identifier(name)}' for name, kind in landed.items())} where false"
+    if "exchange_rate" in landed and not contract.follows_order:
+        # what landed before there were rates is in the reporting currency: the rest was rejected
+        rows = f"select * replace (coalesce(exchange_rate, 1) as exchange_rate) from ({rows})"
     if {"email", "phone"} <= set(contract.columns):
         rows = f"select * replace (customer_key_of(customer_key, email, phone) as customer_key) from ({rows})"
     con.execute(f"create or replace temp view landed_{contract.entity} as {rows}")
+
+
+def _settle_filing(con):
+    """What is filed under any record is a customer's or a company's only where a file describes one of that id.
+
+    Without this a note on a deal would make a customer of the deal.
+    """
+    if value(con, "select count(*) from landed_interactions where filed_under = 'any_record'") == 0:
+        return
+    for entity, column in (("customers", "customer_key"), ("companies", "source_company_id")):
+        con.execute(
+            f"""
+            create or replace temp table filed_{entity} as
+            select distinct source, {column} as record_id
+            from landed_{entity}
+            where
+                (source, {column}) in (
+                    select (source, customer_key) from landed_interactions where filed_under = 'any_record'
+                )
+            """
+        )
+    con.execute("drop view if exists filed_interactions")
+    con.execute("alter view landed_interactions rename to filed_interactions")
+    con.execute(
+        """
+        create or replace temp view landed_interactions as
+        select
+            filed.* replace (
+                case
+                    when filed.filed_under is distinct from 'any_record' or customers.record_id is not null
+                        then filed.customer_key
+                end as customer_key,
+                coalesce(
+                    filed.source_company_id,
+                    case when filed.filed_under = 'any_record' then companies.record_id end
+                ) as source_company_id
+            )
+        from filed_interactions as filed
+        left join filed_customers as customers
+            on filed.source = customers.source and filed.customer_key = customers.record_id
+        left join filed_companies as companies
+            on filed.source = companies.source and filed.customer_key = companies.record_id
+        """
+    )
 
 
 def _stage(con, contract: Contract):

@@ -229,7 +229,9 @@ def test_addresses_in_the_files_are_those_of_the_truth_written_anyhow(shop):
         for column, name in [("source_customer_id", "id"), ("email", "email"), ("phone", "phone")]:
             assert expected[column].to_list() == found[name].to_list()
     assert (
-        shop.good("crm_contacts")["手机"].str.contains(r"^(\+86 |0086)?154[- ]?\d{4}[- ]?\d{4}$|^(13800000000)?$").all()
+        shop.good("crm_contacts")["手机"]
+        .str.contains(r"^(\+86 |0086)?134[- ]?9\d{3}[- ]?\d{4}$|^(13800000000)?$")
+        .all()
     )
     per_source = truth.group_by("source").agg(pl.col("person_id").n_unique())
     people = dict(per_source.iter_rows())

@@ -3,14 +3,19 @@
 import gzip
 import os
 import shutil
+from types import SimpleNamespace
 
 import duckdb
 import polars as pl
 import pytest
 
+from pipeline.ingest import contents, landings
 from pipeline.ingest import intake as intake_module
-from pipeline.ingest import land as land_module
-from pipeline.ingest.intake import OrderDataStopped, current_landings, inbox_files, pseudonym_key
+from pipeline.ingest.connection import pseudonym_key
+from pipeline.ingest.intake import inbox_files, passed_over
+from pipeline.ingest.landings import current_landings
+from pipeline.ingest.outcomes import OrderDataStopped
+from pipeline.steps.landing import _warn_of_emptied
 from tests.builders import (
     Intake,
     broken,
@@ -54,6 +59,17 @@ def test_hidden_unfinished_and_linked_files_are_not_looked_at(intake, tmp_path):
     (intake.inbox / "linked").symlink_to(outside)
     os.mkfifo(intake.inbox / "pipe.csv")
     assert [str(path.relative_to(intake.inbox)) for path in inbox_files(intake.settings)] == ["b.csv", "sub/a.csv"]
+    assert passed_over(intake.settings) == ["link.csv", "linked", "pipe.csv"]
+
+
+def test_a_column_that_loses_many_of_its_values_is_told(intake):
+    lines = [
+        make_order_line(订单号=f"O{number}", 手机="call me" if number < 3 else "13800138000") for number in range(10)
+    ]
+    outcome = intake.take("orders.csv", order_file(*lines))
+    told = []
+    _warn_of_emptied(SimpleNamespace(warn=lambda english, chinese: told.append(english)), outcome)
+    assert told == ["orders.csv: orders: 3 of 10 values of phone emptied (not_a_phone); see ops.rejects"]
 
 
 def test_inbox_and_vault_are_their_owners_alone(intake):
@@ -83,8 +99,8 @@ def test_a_file_lands_and_moves_to_the_vault(intake):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("orders.csv", TWO_ORDERS.encode("gbk"), "read as gb18030"),
-        ("orders.csv", TWO_ORDERS.encode("utf-16"), "read as utf-16"),
+        ("orders.csv", TWO_ORDERS.encode("gbk"), "read as gb18030: its header reads as layout my_orders"),
+        ("orders.csv", TWO_ORDERS.encode("utf-16"), "UTF-16 little endian by byte order mark"),
         ("orders.csv", b"\xef\xbb\xbf" + TWO_ORDERS.encode(), ""),
         ("orders.csv", TWO_ORDERS.replace("\n", "\r\n"), ""),
         ("orders.csv", TWO_ORDERS.replace("\n", "\r\n", 1), "line ends were mixed; read as one kind"),
@@ -116,6 +132,24 @@ def test_a_header_that_only_its_layouts_encoding_and_delimiter_can_read(intake):
     assert (outcome.status, outcome.layout) == ("landed", "their_orders")
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("月报,2026\n\n", "", "its header stands on line 3"),
+        ("\n", "", "its header stands on line 2"),
+        ("", "合计,,,,,200.00,10.00,,\n\n导出时间：2026-05-02\n", "2 lines below its table"),
+    ],
+)
+def test_lines_around_the_table_are_rejected_and_stop_nothing(intake, before, after, message):
+    outcome = intake.take("orders.csv", before + TWO_ORDERS + after)
+    [landing] = outcome.landings
+    assert (outcome.status, outcome.message) == ("landed", message)
+    assert [row["order_id"] for row in intake.landed(landing)] == ["O1", "O2"]
+    texts = [line for line in (before + after).split("\n") if line]
+    assert [row["raw_line"] for row in intake.rejects(landing)] == texts
+    assert (landing.landed, landing.rejected, landing.outside) == (2, len(texts), len(texts))
+
+
 def test_a_header_alone_lands_and_says_so(intake):
     outcome = intake.take("orders.csv", order_file())
     assert (outcome.status, outcome.message) == ("landed", "it has a header and no rows")
@@ -145,17 +179,20 @@ def test_rejected_lines_stay_in_the_vault(intake):
 @pytest.mark.parametrize(
     ("name", "content", "status", "message"),
     [
-        ("notes.txt", "hello\nworld\n", "unknown", "no layout fits its first line; write one in data/sources"),
-        ("orders.csv", "月报\n" + TWO_ORDERS, "unknown", "no layout fits its first line"),
-        ("orders.csv", "\n" + TWO_ORDERS, "unknown", "its first line is blank; let the file begin with its header"),
-        ("orders.csv", "\ufeff", "unknown", "its first line is blank"),
+        (
+            "notes.txt",
+            "hello\nworld\n",
+            "unknown",
+            "no layout fits its header (read as utf-8, delimiter ',', header on line 1); write one in data/sources",
+        ),
+        ("orders.csv", "\ufeff", "unknown", "it holds no text but blanks"),
         (
             "orders.csv",
             TWO_ORDERS.replace("下单时间", "时间"),
             "unknown",
             "the nearest, my_orders, also needs 下单时间",
         ),
-        ("orders.xlsx", b"PK\x03\x04\x00\xff\r\n\x00\r", "unknown", "save the export as CSV (UTF-8)"),
+        ("orders.xlsx", b"PK\x03\x04\x00\xff\r\n\x00\r", "unreadable", "no complete zip file"),
         ("orders.csv", "", "unreadable", "the file is empty; export it again"),
         ("orders.csv.gz", gzip.compress(b""), "unreadable", "the file is empty"),
         ("orders.csv.gz", gzip.compress(TWO_ORDERS.encode())[:-9], "unreadable", "no complete gzip file"),
@@ -282,7 +319,7 @@ def grow(path, monkeypatch, module, name):
 def test_a_file_that_changes_while_it_is_read_is_left_for_the_next_night(intake, monkeypatch):
     path = intake.drop("orders.csv", TWO_ORDERS)
     with monkeypatch.context() as patch:
-        grow(path, patch, intake_module, "land_file")
+        grow(path, patch, contents, "land_file")
         outcome = intake.night()["orders.csv"]
     assert (outcome.status, outcome.message) == ("changing", "it changed while it was read; left for the next night")
     assert outcome.landings == ()
@@ -293,7 +330,7 @@ def test_a_file_that_changes_while_it_is_read_is_left_for_the_next_night(intake,
 
 def test_half_an_order_file_is_changing_and_does_not_stop_the_night(intake, monkeypatch):
     path = intake.drop("orders.csv", TWO_ORDERS[:-60])
-    grow(path, monkeypatch, intake_module, "land_file")
+    grow(path, monkeypatch, contents, "land_file")
     assert intake.night()["orders.csv"].status == "changing"
 
 
@@ -325,7 +362,7 @@ class Crash(BaseException):
 def test_a_crash_between_ledger_and_move_loses_nothing(intake, monkeypatch, where):
     path = intake.drop("orders.csv", TWO_ORDERS)
     with monkeypatch.context() as patch:
-        module = intake_module if where == "record_landings" else intake_module.os
+        module = landings if where == "record_landings" else os
 
         def crash(source, *arguments, **options):
             if where == "record_landings" or source == path:
@@ -354,7 +391,7 @@ def test_an_inbox_on_another_disk(intake, monkeypatch):
             raise OSError(18, "Invalid cross-device link")
         original(source, target)
 
-    monkeypatch.setattr(intake_module.os, "replace", across_disks)
+    monkeypatch.setattr(os, "replace", across_disks)
     assert intake.night()["orders.csv"].status == "landed"
     assert not path.exists()
     assert vault_files(intake, "raw") == ["orders.csv"]
@@ -367,7 +404,7 @@ def test_a_full_disk_leaves_the_file_and_no_half_landed_one(intake, monkeypatch)
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(land_module.os, "replace", full)
+        patch.setattr(os, "replace", full)
         with pytest.raises(OSError, match="No space left"):
             intake.night()
     assert path.exists()

@@ -7,8 +7,9 @@ import polars as pl
 import pytest
 
 from pipeline.ingest.land import land_file
-from pipeline.ingest.read import profile_file, readable_copy
+from pipeline.ingest.read import profile_file
 from pipeline.ingest.rules import Reading
+from pipeline.ingest.text_form import open_text
 from tests.builders import (
     NIGHT,
     assert_lines_add_up,
@@ -52,10 +53,11 @@ def land(tmp_path, layout, text, currency="CNY", reporting="CNY"):
     con.execute("set variable observed_at = ?", (NIGHT,))
     path = tmp_path / "export.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    layout = make_layout(tmp_path, layout)
     landings = land_file(
         con,
-        readable_copy(profile_file(path), tmp_path, None)[0],
-        make_layout(tmp_path, layout),
+        *open_text(profile_file(path), path.name, {layout.name: layout}, tmp_path),
+        layout,
         Reading("Asia/Shanghai", currency, reporting, "86"),
         lambda kind, entity: tmp_path / kind / entity / "f1.parquet",
         tmp_path,
@@ -197,6 +199,22 @@ def test_a_file_in_another_currency_is_rejected_as_a_whole(tmp_path):
         layout["entities"]["orders"]["columns"]["currency"] = "优惠"
 
 
+def test_amounts_of_records_that_tell_no_currency_are_not_relabelled(tmp_path):
+    layout = """\
+        layout: my_products
+        source: shop
+        match: {columns: [编码, 价]}
+        currency: USD
+        entities:
+          products:
+            columns: {sku: 编码, list_price: 价}
+        """
+    text = "编码,价\nA,$5.00\nB,\n"
+    products = land(tmp_path, layout, text, currency="USD")["products"]
+    assert [(row["sku"], row["list_price"]) for row in products.rows] == [("A", None), ("B", None)]
+    assert broken(products.rejects) == [(2, "list_price", "no_exchange_rate", EMPTIED)]
+
+
 def test_a_blank_currency_is_that_of_the_file(tmp_path):
     layout = make_order_layout()
     layout["entities"]["orders"]["columns"] |= {"currency": "优惠", "discount": {"constant": "0"}}
@@ -227,7 +245,7 @@ def test_words_are_mapped_and_unknown_ones_emptied(tmp_path):
     customers = land_customers(
         tmp_path,
         make_customer_line(),
-        make_customer_line(会员号="C2", 性别="F"),
+        make_customer_line(会员号="C2", 性别="Z"),
         make_customer_line(会员号="C3", 生日="1990-02-30"),
     )
     assert customers.lines == (3, 3, 0, 0)

@@ -6,8 +6,8 @@ from decimal import Decimal
 import pytest
 
 from pipeline.ingest.contracts import Column
+from pipeline.ingest.layouts import Field
 from pipeline.ingest.rules import Reading, problems, raw_cell, typed_cell
-from pipeline.ingest.sources import Field
 from tests.builders import NIGHT, ingest_connection
 
 CHINA = Reading("Asia/Shanghai", "CNY", "CNY", "86")
@@ -23,7 +23,7 @@ def con():
 
 def read(con, kind, text, reading=CHINA, field=None, **column):
     """(typed value, rules that it breaks) of one cell."""
-    field, column = field or Field(column="cell"), Column("x", kind, "", "", **column)
+    field, column = field or Field(column=("cell",)), Column("x", kind, "", "", **column)
     con.execute("create or replace table scratch.raw as select 1 as good_record, ?::varchar as cell", (text,))
     cell = raw_cell(field, column, {"cell"})
     con.execute(f"create or replace table scratch.texts as select *, {cell} as text from scratch.raw")
@@ -124,10 +124,12 @@ def test_the_sign_must_be_the_files_own_currency(con, currency, text, expected):
     assert value == (Decimal(expected) if expected else None)
 
 
-@pytest.mark.parametrize("text", ["1_000.5", "1,000", "5%", "x"])
-def test_decimals_have_no_separators(con, text):
-    assert read(con, "decimal", text) == (None, ["not_a_decimal"])
-    assert read(con, "decimal", "0.5") == (Decimal("0.5"), [])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("0.5", "0.5"), ("1,000", "1000"), ("5%", "0.05"), ("1_000.5", None), ("1,00", None), ("x", None)],
+)
+def test_decimals(con, text, expected):
+    assert read(con, "decimal", text) == ((Decimal(expected), []) if expected else (None, ["not_a_decimal"]))
 
 
 @pytest.mark.parametrize(
@@ -141,7 +143,6 @@ def test_decimals_have_no_separators(con, text):
         ("2026-02-30", None),
         ("2026-13-01", None),
         ("0000-00-00", None),
-        ("26-01-05", None),
         ("2026115", None),
         ("260115", None),
         ("infinity", None),
@@ -149,7 +150,6 @@ def test_decimals_have_no_separators(con, text):
         ("epoch", None),
         ("today", None),
         ("46023", None),
-        ("05/01/2026", None),
     ],
 )
 def test_dates_that_exist(con, text, expected):
@@ -168,7 +168,6 @@ def test_dates_that_exist(con, text, expected):
         ("2026-02-30 10:00:00", None),
         ("2026-05-01 24:00:00", None),
         ("2026-05-01 10:60", None),
-        ("26-05-01 10:00:00", None),
         ("infinity", None),
         ("now", None),
     ],
@@ -188,10 +187,16 @@ def test_times_are_local_to_the_source_unless_they_say_their_zone(con, text, exp
         ("%b %d %Y", "Jan 31 2026", date(2026, 1, 31)),
         ("%Y%m%d", "20260131", date(2026, 1, 31)),
         ("%Y%m%d", "2026131", None),
+        # a real date of a workbook beside dates written as text
+        ("%d/%m/%Y", "2026-01-31", date(2026, 1, 31)),
+        ("%d/%m/%Y", "2026-01-31 00:00:00", date(2026, 1, 31)),
+        ("excel", "2026-01-31", date(2026, 1, 31)),
+        # the stated year-first order stands alone
+        ("%Y-%d-%m", "2026-01-31", None),
     ],
 )
 def test_a_stated_format_is_the_only_one(con, form, text, expected):
-    assert read(con, "date", text, field=Field(column="cell", formats=(form,)))[0] == expected
+    assert read(con, "date", text, field=Field(column=("cell",), formats=(form,)))[0] == expected
 
 
 def test_limits(con):
@@ -204,16 +209,16 @@ def test_limits(con):
 
 
 def test_words_of_a_value_map_and_unknown_words(con):
-    field = Field(column="cell", values={"男": "male", "F": "female"})
+    field = Field(column=("cell",), values={"男": "male", "F": "female"})
     values = {"field": field, "values": ("male", "female", "other")}
     assert read(con, "category", " 男 ", **values) == ("male", [])
     assert read(con, "category", "F", **values) == ("female", [])
     assert read(con, "category", "Other", **values) == ("other", [])
     assert read(con, "category", "保密", **values) == (None, ["unknown_value"])
     assert read(con, "category", "保密", field=field) == ("保密", [])
-    assert read(con, "boolean", "在", field=Field(column="cell", values={"在": "true"})) == (True, [])
+    assert read(con, "boolean", "在", field=Field(column=("cell",), values={"在": "true"})) == (True, [])
     # an opt-out that was not ticked is no consent: it says nothing
-    opt_out = Field(column="cell", values={"1": "false", "0": ""})
+    opt_out = Field(column=("cell",), values={"1": "false", "0": ""})
     assert read(con, "boolean", "1", field=opt_out) == (False, [])
     assert read(con, "boolean", "0", field=opt_out) == (None, [])
 
@@ -257,15 +262,18 @@ def test_phones(con, text, expected):
     assert read(con, "phone", text) == (expected, [] if expected else ["not_a_phone"])
 
 
-def test_a_currency_without_a_rate(con):
+def test_currencies(con):
     assert read(con, "currency", "cny") == ("CNY", [])
-    assert read(con, "currency", "USD") == (None, ["no_exchange_rate"])
+    # which rate it has is a question for the row
+    assert read(con, "currency", "usd") == ("USD", [])
+    assert read(con, "currency", "人民币") == ("CNY", [])
+    assert read(con, "currency", "money") == (None, ["not_a_currency"])
 
 
 def test_constants_and_places_in_the_file(con):
     assert read(con, "category", "x", field=Field(constant="it's")) == ("it's", [])
     assert read(con, "id", "x", field=Field(from_record=True)) == ("f1:1", [])
-    assert read(con, "id", "x", field=Field(column="not there")) == (None, [])
+    assert read(con, "id", "x", field=Field(column=("not there",))) == (None, [])
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 import pytest
 
 from pipeline.ingest.contracts import ContractError
-from pipeline.ingest.sources import header_of, load_layouts, nearest_layout, recognise
+from pipeline.ingest.recognition import nearest_layout, recognise
+from pipeline.ingest.sources import load_layouts, read_layout
 from tests.builders import make_layout, make_order_layout, write_layout
 
 
@@ -16,7 +17,7 @@ def order_columns(**overrides):
 def test_a_valid_layout(tmp_path):
     layout = make_layout(tmp_path, make_order_layout())
     assert (layout.name, layout.source, layout.delivery, layout.header) == ("my_orders", "shop", "delta", True)
-    assert layout.entities["orders"].columns["net"].column == "实付"
+    assert layout.entities["orders"].columns["net"].column == ("实付",)
 
 
 def test_every_word_of_a_layout_is_text_as_it_stands(tmp_path):
@@ -77,24 +78,34 @@ def test_a_key_that_is_not_mapped_is_the_place_in_the_file(tmp_path):
             {"entities": order_columns(ordered_at=None)},
             "my_orders.yaml: orders: required column ordered_at is not mapped",
         ),
-        ({"entities": order_columns(net=["实付"])}, "my_orders.yaml: orders.net: write a column's name, or"),
+        ({"entities": order_columns(net="")}, "my_orders.yaml: orders.net: write a column's name, or"),
         ({"entities": order_columns(net={"col": "a"})}, 'my_orders.yaml: orders.net: unknown "col"'),
         (
             {"entities": order_columns(net={"format": "%Y"})},
-            "my_orders.yaml: orders.net: needs one of column:, constant:",
+            "my_orders.yaml: orders.net: needs one of column:, join:, constant:",
         ),
         ({"entities": order_columns(net={"column": "a", "constant": "1"})}, "orders.net: needs one of"),
         ({"entities": order_columns(net={"add": "实付"})}, "my_orders.yaml: orders.net: add: must be a list"),
         ({"entities": order_columns(net={"column": "a", "values": ["x"]})}, "orders.net: values: must hold"),
-        ({"entities": order_columns(net={"from": "line"})}, "orders.net: from: can only be record_number"),
+        ({"entities": order_columns(net={"from": "line"})}, "orders.net: from: can be record_number"),
         ({"entities": order_columns(net={"column": "a", "fold": "max"})}, "orders.net: fold: can be first or sum"),
         ({"entities": order_columns() | {"customers": {"columns": {"name": "a"}}}}, None),
+        ({"entities": order_columns(net={"column": "a", "values": {"x": ["y"]}})}, "net: values: x: must be one text"),
+        ({"source": ["shop"]}, "my_orders.yaml: source: must be one text"),
+        ({"timezone": {"Asia": "Shanghai"}}, "my_orders.yaml: timezone: must be one text"),
+        ({"match": {"columns": ["a"], "file": ["b"]}}, "my_orders.yaml: match: file: must be one text"),
+        ({"read": {"encoding": ["gbk"]}}, "my_orders.yaml: read: encoding: must be one text"),
         ({"delivery": "daily"}, 'my_orders.yaml: delivery "daily"; write full, delta or append'),
         ({"timezone": "Beijing"}, 'my_orders.yaml: timezone "Beijing" is no IANA time zone'),
         ({"read": {"encoding": "gbk2"}}, 'my_orders.yaml: read.encoding "gbk2" is unknown'),
         ({"read": {"delimiter": "||"}}, 'my_orders.yaml: read.delimiter "||"; write one character'),
         ({"read": {"delimiter": "whitespace"}}, "my_orders.yaml: read.delimiter whitespace is for a headerless file"),
         ({"read": {"quote": "''"}}, "my_orders.yaml: read.quote"),
+        (
+            {"read": {"escape": "/"}},
+            'my_orders.yaml: read.escape "/"; write \\ where a backslash stands before a quote',
+        ),
+        ({"read": {"quote": "", "escape": "\\"}}, "my_orders.yaml: read.escape"),
         ({"read": {"header": "no"}}, "my_orders.yaml: read: header: no; write true or false"),
         ({"read": {"header": False}}, "my_orders.yaml: a headerless file (header: false) needs match.file"),
         ({"read": {"column_names": ["a"]}}, "my_orders.yaml: read.column_names is for a headerless file"),
@@ -173,21 +184,14 @@ def test_a_headerless_file_is_known_by_name_and_shape(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "delimiter", "cells"),
+    ("content", "message"),
     [
-        ("a,b,c\n1,2,3\n", ",", ["a", "b", "c"]),
-        ("a;b,c;d\n", ";", ["a", "b,c", "d"]),
-        ("a\tb\n", "\t", ["a", "b"]),
-        ('"first\nname",b\n1,2\n', ",", ["first\nname", "b"]),
-        ('"first\r\nname",b\r\n1,2\r\n', ",", ["first\nname", "b"]),
-        ("a,b\r1,2\r", ",", ["a", "b"]),
-        (" a , b ,c\n", ",", ["a", "b", "c"]),
-        ('"a;b;c;d",e\n', ",", ["a;b;c;d", "e"]),
-        ("a\u2028b,c\x0bd\n", ",", ["a\u2028b", "c\x0bd"]),
-        ("alone\n", ",", ["alone"]),
-        ("", ",", []),
-        ("\n\na,b\n", ",", []),
+        ("layout: deep\nsource: " + "[" * 5000 + "]" * 5000, "deep.yaml: nested too deeply"),
+        ("layout: deep\n#" + " " * (1 << 20), "deep.yaml: more than 1 MiB"),
     ],
 )
-def test_the_header_and_its_delimiter(text, delimiter, cells):
-    assert header_of(text) == (delimiter, cells)
+def test_a_layout_without_bounds_is_refused(tmp_path, content, message):
+    path = tmp_path / "deep.yaml"
+    path.write_text(content)
+    with pytest.raises(ContractError, match=f"^{message}"):
+        read_layout(path)

@@ -11,9 +11,11 @@ import pytest
 from pipeline.ingest import suites
 from pipeline.ingest.contracts import load_contracts
 from pipeline.ingest.land import land_file
+from pipeline.ingest.rates import Rates, define_rates
 from pipeline.ingest.read import profile_file
-from pipeline.ingest.rules import Reading
+from pipeline.ingest.rules import Reading, define_readers
 from pipeline.ingest.sources import read_layout
+from pipeline.ingest.text_form import open_text
 from pipeline.transform.staging import read_landed, stage_entities
 
 READING = Reading(timezone="UTC", currency="CNY", reporting_currency="CNY", phone_country_code="86")
@@ -29,7 +31,9 @@ entities:
       order_id: number
       source_customer_id: customer
       email: mail
+      phone: tel
       ordered_at: placed
+      currency: money
       status: {column: state, values: {Paid: paid, Done: completed}}
       net: total
       gross: goods
@@ -48,6 +52,8 @@ GOOD_ORDER = {
     "refunded": "0",
     "parts": "1",
     "changed": "2025-01-03",
+    "tel": "13800138000",
+    "money": "CNY",
 }
 HEADER = ",".join(GOOD_ORDER)
 CONSENTS = """
@@ -91,6 +97,13 @@ FAULTY_ORDERS = [
     make_order(number="212", parts="2.5"),
     make_order(number="213", mail="nobody"),
     make_order(number="214", changed="2031-01-01"),
+    make_order(number="215", mail="a***@b.cn"),
+    make_order(number="216", tel="138****8000"),
+    make_order(number="217", tel="12"),
+    make_order(number="218", placed="1/2/2025"),
+    make_order(number="219", changed="2/1/2025"),
+    make_order(number="220", money="USD"),
+    make_order(number="221", money="dollars"),
     # a version each (good), then a conflict of three, then a pair of the same content
     make_order(number="301", changed="2025-01-04"),
     make_order(number="301", changed="2025-01-05", total="9"),
@@ -116,6 +129,13 @@ WRONG_ORDERS = {
     ("instalments", "not_a_integer"): 1,
     ("email", "not_a_email"): 1,
     ("updated_at", "in_future"): 1,
+    ("email", "masked_email"): 1,
+    ("phone", "masked_phone"): 1,
+    ("phone", "not_a_phone"): 1,
+    ("ordered_at", "order_of_date_not_stated"): 1,
+    ("updated_at", "order_of_date_not_stated"): 1,
+    ("currency", "no_exchange_rate"): 1,
+    ("currency", "not_a_currency"): 1,
 }
 CONSENT_LINES = [
     "number,person,mail,purpose,channel,status,at",
@@ -142,6 +162,8 @@ def con():
         connection.execute("set variable observed_at = timestamp '2025-06-01 02:00:00'")
         connection.execute("set variable pseudonym_key = 'key'")
         connection.execute("create macro keyed(text) as sha256(getvariable('pseudonym_key') || text)")
+        define_readers(connection)
+        define_rates(connection, Rates(), "UTC")
         yield connection
 
 
@@ -154,7 +176,7 @@ def land(con, folder, document, lines):
     export.write_text("\n".join(lines) + "\n", encoding="utf-8")
     [landing] = land_file(
         con,
-        profile_file(export),
+        *open_text(profile_file(export), export.name, {layout.name: layout}, folder),
         layout,
         READING,
         lambda kind, entity: folder / kind / f"{entity}.parquet",

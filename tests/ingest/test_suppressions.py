@@ -5,7 +5,7 @@ import gzip
 import polars as pl
 import pytest
 
-from pipeline.ingest.intake import current_landings
+from pipeline.ingest.landings import current_landings
 from tests.builders import (
     Intake,
     broken,

@@ -17,7 +17,9 @@ import duckdb
 import pytest
 
 import flows
-from pipeline.ingest.intake import OrderDataStopped, pseudonym_key, secure_folders
+from pipeline.ingest.connection import pseudonym_key
+from pipeline.ingest.intake import secure_folders
+from pipeline.ingest.outcomes import OrderDataStopped
 from pipeline.ledger import Ledger
 from pipeline.night import Night
 from pipeline.privacy import backup

@@ -6,7 +6,7 @@ from datetime import timedelta
 import polars as pl
 import pytest
 
-from pipeline.ingest.intake import current_landings
+from pipeline.ingest.landings import current_landings
 from pipeline.ledger import Ledger
 from pipeline.privacy.retention import delete_old_raw
 from pipeline.transform.staging import read_landed, stage_entities

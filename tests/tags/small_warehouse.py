@@ -70,7 +70,7 @@ SCORES = {
 OPS = {
     "runs": "run_id varchar, as_of date, status varchar, started_at timestamp, ended_at timestamp, message varchar",
     "files": "run_id varchar, file_name varchar, layout varchar, source varchar, status varchar, message varchar,"
-    " size_bytes bigint, line_count bigint, observed_at timestamp",
+    " size_bytes bigint, line_count bigint, observed_at timestamp, schema_change varchar",
     "reconciliation": "run_id varchar, as_of date, file_id varchar, file_name varchar, layout varchar, entity varchar,"
     " lines_read bigint, landed bigint, rejected bigint, duplicates bigint, record_count bigint",
     "rejects": "run_id varchar, file_id varchar, file_name varchar, entity varchar, line bigint, column_name varchar,"

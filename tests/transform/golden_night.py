@@ -7,6 +7,7 @@ import polars as pl
 
 from pipeline.ingest.contracts import load_contracts
 from pipeline.transform import build
+from pipeline.transform.regions import build_regions
 from pipeline.transform.staging import read_landed, stage_entities
 from pipeline.transform.survivorship import load_survivorship
 
@@ -48,6 +49,7 @@ def build_records(tmp_path, records: list[dict], rules=""):
     build.build_golden(con, load_survivorship(tmp_path if rules else tmp_path / "none", {"crm", "shop", "erp"}))
     build.build_contacts(con)
     con.execute("create schema core")
+    build_regions(con)
     con.execute(
         "create table core.customer_sources as select source, customer_key as source_customer_id, customer_id,"
         " null::timestamp as first_evidence_at from customer_map"

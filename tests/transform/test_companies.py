@@ -106,6 +106,45 @@ def test_a_company_that_only_orders_name_is_a_company(con, tmp_path):
     assert described == [(False, BEFORE)]
 
 
+def test_what_is_filed_under_any_record_makes_no_customer_of_a_deal(con, tmp_path):
+    note = {"filed_under": "any_record", "occurred_at": datetime(2026, 1, 5), "kind": "note"}
+    run_night(
+        con,
+        tmp_path,
+        customers=[{"source_customer_id": "P1", "registered_at": datetime(2025, 1, 1)}],
+        companies=[make_company("A1", created_at=datetime(2025, 1, 1))],
+        opportunities=[{"opportunity_id": "D1", "source_customer_id": "P1", "created_at": datetime(2026, 1, 1)}],
+        interactions=[
+            note | {"interaction_id": "1", "source_customer_id": "P1"},
+            note | {"interaction_id": "2", "source_customer_id": "A1"},
+            note | {"interaction_id": "3", "source_customer_id": "D1"},
+            note | {"interaction_id": "4", "source_customer_id": "P2", "filed_under": None},
+            note | {"interaction_id": "5", "source_company_id": "A2", "filed_under": None},
+        ],
+    )
+    assert con.sql(
+        "select interaction_id, customer_id, company_id from core.interactions order by interaction_id"
+    ).fetchall() == [
+        ("1", "C000000001", None),
+        ("2", None, "K000000001"),
+        ("3", None, None),
+        ("4", "C000000002", None),
+        ("5", None, "K000000002"),
+    ]
+    assert con.sql("select count(*) from core.customers").fetchall() == [(2,)]
+
+
+def test_an_opportunity_that_tells_no_time_dates_from_when_it_was_first_known(con, tmp_path):
+    deal = {"opportunity_id": "D1", "source_company_id": "Q1"}
+    run_night(
+        con,
+        tmp_path,
+        opportunities=[deal | {"observed_at": BEFORE, "status": "open"}, deal | {"status": "won"}],
+    )
+    assert con.sql("select distinct created_at from core.opportunities").fetchall() == [(BEFORE,)]
+    assert ids(con) == {"Q1": "K000000001"}
+
+
 def test_a_company_named_without_a_date_was_always_there(con, tmp_path):
     orders = [
         {"order_id": "O1", "source_company_id": "Q7", "ordered_at": BEFORE, "net": 10},

@@ -7,6 +7,7 @@ select
     channel,
     start_on,
     end_on,
+    custom,
     file_id
 
 from stg_campaigns

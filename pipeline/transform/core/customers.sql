@@ -51,8 +51,11 @@ final as (
         golden.marital_status,
         golden.income_band,
         golden.country,
+        codes.country_code,
         golden.province,
+        codes.province_code,
         golden.city,
+        codes.city_code,
         golden.district,
         golden.acquisition_channel,
         golden.owner,
@@ -64,6 +67,11 @@ final as (
 
     left join golden
         on sources.customer_id = golden.customer_id
+
+    left join place_codes as codes
+        on golden.country is not distinct from codes.country
+        and golden.province is not distinct from codes.province
+        and golden.city is not distinct from codes.city
 
     left join changes
         on sources.customer_id = changes.customer_id

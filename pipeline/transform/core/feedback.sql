@@ -9,6 +9,7 @@ select
     feedback.order_id,
     feedback.sku,
     feedback.created_at,
+    feedback.custom,
     feedback.file_id
 
 from stg_feedback as feedback

@@ -1,5 +1,18 @@
 -- One row per version of a sales opportunity. Key: (source, opportunity_id, valid_to).
+-- amount is in the reporting currency, at the rate of the day it was created.
+-- created_at: of one that does not tell, from when it was first known.
 -- company_id: the company that it states, else its person's company when it was created.
+with opportunities as (
+
+    select
+        * replace (
+            coalesce(created_at, min(known_at) over (partition by source, opportunity_id)) as created_at
+        )
+
+    from stg_opportunities_versions
+
+)
+
 select
     opportunities.source,
     opportunities.opportunity_id,
@@ -7,8 +20,10 @@ select
     coalesce(company_map.company_id, contacts.company_id) as company_id,
     opportunities.stage,
     opportunities.status,
-    opportunities.amount,
+    in_reporting_currency(opportunities.amount, opportunities.exchange_rate) as amount,
+    opportunities.amount as amount_exported,
     opportunities.currency,
+    opportunities.exchange_rate,
     opportunities.probability,
     opportunities.created_at,
     opportunities.expected_close_at,
@@ -16,11 +31,12 @@ select
     opportunities.owner,
     opportunities.lead_source,
     opportunities.known_at,
+    opportunities.custom,
     opportunities.valid_from,
     opportunities.valid_to,
     opportunities.file_id
 
-from stg_opportunities_versions as opportunities
+from opportunities
 
 left join customer_map
     on opportunities.source = customer_map.source

@@ -1,5 +1,6 @@
 -- One row per version of an order. Key: (source, order_id, valid_to).
 -- customer_id is null for an anonymous order: it counts in revenue, not in customer facts.
+-- net is as exported, in currency; every other amount is in the reporting currency, at the rate of the order's day.
 -- company_id: the company that it states, else its person's company when it was placed.
 with orders as (
 
@@ -18,25 +19,33 @@ final as (
         timezone(night.business_timezone, timezone('UTC', orders.ordered_at))::date as ordered_on,
         hour(timezone(night.business_timezone, timezone('UTC', orders.ordered_at))) as ordered_hour,
         orders.paid_at,
-        -- a cancellation without a time of its own dates from the record's last change
+        -- a cancellation without a time of its own dates from the record's last change; an order never known otherwise
+        -- was never one, as a first version extends backwards
         case
-            when orders.status = 'cancelled' then coalesce(orders.cancelled_at, orders.known_at)
+            when orders.status = 'cancelled' then coalesce(
+                orders.cancelled_at,
+                orders.updated_at,
+                case when orders.valid_from is null then orders.ordered_at end,
+                orders.known_at
+            )
             else orders.cancelled_at
         end as cancelled_at,
         orders.status,
         orders.sales_channel,
         orders.currency,
-        orders.gross,
-        orders.discount,
-        orders.shipping,
-        orders.tax,
+        in_reporting_currency(orders.gross, orders.exchange_rate) as gross,
+        in_reporting_currency(orders.discount, orders.exchange_rate) as discount,
+        in_reporting_currency(orders.shipping, orders.exchange_rate) as shipping,
+        in_reporting_currency(orders.tax, orders.exchange_rate) as tax,
         orders.net,
-        orders.net as net_amount,
+        in_reporting_currency(orders.net, orders.exchange_rate) as net_amount,
+        orders.exchange_rate,
         orders.payment_method,
         orders.instalments,
         orders.coupon,
-        orders.refunded_amount,
+        in_reporting_currency(orders.refunded_amount, orders.exchange_rate) as refunded_amount,
         orders.known_at as updated_at,
+        orders.custom,
         orders.valid_from,
         orders.valid_to,
         orders.file_id

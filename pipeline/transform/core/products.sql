@@ -7,6 +7,7 @@ select
     brand,
     list_price,
     unit_cost,
+    custom,
     file_id
 
 from stg_products

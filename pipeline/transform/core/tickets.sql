@@ -14,6 +14,7 @@ select
     tickets.reopened_count,
     tickets.csat,
     tickets.known_at,
+    tickets.custom,
     tickets.valid_from,
     tickets.valid_to,
     tickets.file_id
