@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from typing import NamedTuple
 
 import polars as pl
 
@@ -20,14 +21,38 @@ MODEL_RUN_SCHEMA = {
 BACKTEST_SCHEMA = {
     "as_of": pl.Date,
     "model": pl.String,
+    "candidate": pl.String,
     "cut_off": pl.Date,
     "horizon_days": pl.Int64,
     "metric": pl.String,
     "value": pl.Float64,
+    "value_low": pl.Float64,
+    "value_high": pl.Float64,
     "baseline": pl.String,
     "baseline_value": pl.Float64,
+    "difference_low": pl.Float64,
+    "difference_high": pl.Float64,
     "row_count": pl.Int64,
 }
+
+
+class Measured(NamedTuple):
+    """One figure of a backtest, beside that of a baseline.
+
+    candidate: what was measured, where a model has several (a classifier, a model of purchases). value_low, value_high: 95 %
+    bootstrap interval of the value; difference_low, difference_high: of value less baseline_value, on the same draws.
+    """
+
+    metric: str
+    value: float
+    baseline: str
+    baseline_value: float
+    row_count: int
+    candidate: str | None = None
+    value_low: float | None = None
+    value_high: float | None = None
+    difference_low: float | None = None
+    difference_high: float | None = None
 
 
 class NotEnoughData(ValueError):
@@ -60,22 +85,14 @@ def make_model_run(as_of, model, status, message, row_count, params=None, metric
 
 
 def make_backtests(as_of, model, cut_off, horizon_days, rows):
-    """Frame of BACKTEST_SCHEMA from tuples (metric, value, baseline, baseline_value, row_count)."""
-    records = [
-        (
-            as_of,
-            model,
-            cut_off,
-            horizon_days,
-            metric,
-            _rounded(value),
-            baseline,
-            _rounded(baseline_value),
-            row_count,
-        )
-        for metric, value, baseline, baseline_value, row_count in rows
-    ]
-    return pl.DataFrame(records, schema=BACKTEST_SCHEMA, orient="row")
+    """Frame of BACKTEST_SCHEMA from tuples of Measured, or shorter ones with its first fields."""
+    known = {"as_of": as_of, "model": model, "cut_off": cut_off, "horizon_days": horizon_days}
+    records = [known | Measured(*row)._asdict() for row in rows]
+    numbers = [name for name, kind in BACKTEST_SCHEMA.items() if kind == pl.Float64]
+    return pl.DataFrame(
+        [record | {name: _rounded(record[name]) for name in numbers} for record in records],
+        schema=BACKTEST_SCHEMA,
+    )
 
 
 def no_backtests():

@@ -10,6 +10,7 @@ from pipeline.models.clv import run_clv
 from pipeline.models.records import BACKTEST_SCHEMA, MODEL_RUN_SCHEMA
 from pipeline.models.rfm import run_rfm
 from pipeline.models.segments import run_segments
+from pipeline.steps.training_sets import churn_windows, clv_backtest
 from pipeline.tags.build import build_tags
 from pipeline.transform.build import model_facts
 from pipeline.warehouse import (
@@ -43,8 +44,8 @@ def score(night, report):
 
     keep("rfm", run_rfm(tonight, as_of))
     keep("segments", run_segments(tonight, as_of, _last_params(night, "segments"), settings.seed))
-    keep("clv", run_clv(tonight, as_of, *_clv_backtest(night), seed=settings.seed))
-    windows = _churn_windows(night)
+    keep("clv", run_clv(tonight, as_of, *clv_backtest(night), seed=settings.seed))
+    windows = churn_windows(night)
     keep("churn", run_churn(tonight, as_of, *windows, settings.churn_horizon_days, settings.seed))
     ops.append_history(con, "model_runs", pl.DataFrame(runs, MODEL_RUN_SCHEMA), as_of, night.previous)
     ops.append_history(con, "backtests", pl.concat(backtests), as_of, night.previous)
@@ -61,40 +62,6 @@ def _last_params(night, model):
         (model, night.as_of),
     ).fetchall()
     return json.loads(rows[0][0]) if rows else None
-
-
-def _clv_backtest(night):
-    """Facts at a cut-off two horizons ago, what came true since, and the days between."""
-    if len(night.cut_offs) < 2:
-        return None, None, None
-    cut_off, days = night.cut_offs[1], 2 * night.settings.churn_horizon_days
-    facts_then = frame(night.con, model_facts("training_facts", f"as_of = date '{cut_off}'") + " order by customer_id")
-    outcomes = frame(
-        night.con,
-        "select customer_id, order_day_count, net_spend_amount from outcomes semi join training_facts"
-        " using (customer_id, as_of)"
-        f" where as_of = date '{cut_off}' and horizon_days = {days} order by customer_id",
-    )
-    return facts_then, outcomes, days
-
-
-def _churn_windows(night):
-    """Training, calibration and test facts with is_churned, at cut-offs whose label windows do not overlap."""
-    days = night.settings.churn_horizon_days
-
-    def labelled(cut_offs):
-        listed = ", ".join(f"date '{day}'" for day in cut_offs) or "null"
-        facts_then = model_facts("training_facts", f"as_of in ({listed}) and recency_days <= {days}")
-        if not night.cut_offs:
-            facts_then = model_facts("marts.customer_facts", "false")
-        return frame(
-            night.con,
-            f"select facts.*, outcomes.customer_id is null as is_churned from ({facts_then}) as facts"
-            f" left join outcomes on facts.customer_id = outcomes.customer_id and facts.as_of = outcomes.as_of"
-            f" and outcomes.horizon_days = {days} order by facts.customer_id, facts.as_of",
-        )
-
-    return labelled(night.cut_offs[2:]), labelled(night.cut_offs[1:2]), labelled(night.cut_offs[0:1])
 
 
 def tag(night, report):

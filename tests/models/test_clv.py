@@ -6,14 +6,8 @@ import polars as pl
 import pytest
 
 from pipeline.models import bgnbd
-from pipeline.models.clv import (
-    SCHEMA,
-    fit_clv,
-    predict_clv,
-    predict_spend,
-    run_clv,
-    summarise_purchases,
-)
+from pipeline.models.clv import run_clv
+from pipeline.models.expected_spend import SCHEMA, fit_clv, predict_clv, predict_spend, summarise_purchases
 from pipeline.models.records import BACKTEST_SCHEMA
 
 AS_OF = dt.date(2025, 1, 1)
