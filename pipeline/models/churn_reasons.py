@@ -273,20 +273,20 @@ def add_derived(facts):
     ).with_columns(pl.col(CATEGORICAL).cast(pl.String))
 
 
-def word_reasons(customers, contributions):
+def word_reasons(customers, contributions, reasons=REASONS):
     """reason_1..3 and reason_1_zh..3_zh of each customer: a frame with customers' rows in their order.
 
-    customers: facts with derived columns. contributions: float array (n_customers, len(REASONS)), what each
+    customers: facts with derived columns. contributions: float array (n_customers, len(reasons)), what each
     group adds to the log-odds of leaving. Only what raises them by 0.05 or more is a reason, the strongest
     first; null when fewer.
     """
-    applies = customers.select(reason.applies.fill_null(False).alias(reason.code) for reason in REASONS).to_numpy()
+    applies = customers.select(reason.applies.fill_null(False).alias(reason.code) for reason in reasons).to_numpy()
     rises = np.where(applies & (contributions >= SMALLEST_RISE), contributions, 0.0)
     strongest = np.argsort(-rises, axis=1, kind="stable")[:, :3]
     is_reason = np.take_along_axis(rises, strongest, axis=1) > 0
     texts = {(rank, language): [] for rank in range(3) for language in ("", "_zh")}
     # the words of a group are put together only for the customers whom it concerns
-    for position, reason in enumerate(REASONS):
+    for position, reason in enumerate(reasons):
         chosen = (strongest == position) & is_reason
         for rank in range(3):
             rows = np.flatnonzero(chosen[:, rank])

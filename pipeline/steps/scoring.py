@@ -7,10 +7,12 @@ import polars as pl
 from pipeline import ops
 from pipeline.models.churn import run_churn
 from pipeline.models.clv import run_clv
+from pipeline.models.contract_churn import SCHEMA as CONTRACT_CHURN_SCHEMA
+from pipeline.models.contract_churn import run_contract_churn
 from pipeline.models.records import BACKTEST_SCHEMA, MODEL_RUN_SCHEMA
 from pipeline.models.rfm import run_rfm
 from pipeline.models.segments import run_segments
-from pipeline.steps.training_sets import churn_windows, clv_backtest
+from pipeline.steps.training_sets import churn_windows, clv_backtest, contract_windows
 from pipeline.tags.build import build_tags
 from pipeline.transform.build import model_facts
 from pipeline.warehouse import (
@@ -24,7 +26,7 @@ MODEL_STATUS_ZH = {"held": "暂不使用", "not enough data": "数据不足"}
 
 
 def score(night, report):
-    """RFM, segments, lifetime value and churn."""
+    """RFM, segments, lifetime value, churn and, where there are subscriptions, churn of contracts."""
     con, as_of, settings = night.con, night.as_of, night.settings
     con.execute("create schema if not exists scores")
     tonight = frame(con, model_facts("marts.customer_facts") + " order by customer_id")
@@ -47,6 +49,12 @@ def score(night, report):
     keep("clv", run_clv(tonight, as_of, *clv_backtest(night), seed=settings.seed))
     windows = churn_windows(night)
     keep("churn", run_churn(tonight, as_of, *windows, settings.churn_horizon_days, settings.seed))
+    if value(con, "select subscriptions from delivered"):
+        windows = contract_windows(night)
+        keep("contract_churn", run_contract_churn(tonight, as_of, *windows, settings.churn_horizon_days, settings.seed))
+    else:
+        # the report says that no source delivers subscriptions; tags read the table all the same
+        write_frame(con, "scores.contract_churn", pl.DataFrame(schema=CONTRACT_CHURN_SCHEMA))
     ops.append_history(con, "model_runs", pl.DataFrame(runs, MODEL_RUN_SCHEMA), as_of, night.previous)
     ops.append_history(con, "backtests", pl.concat(backtests), as_of, night.previous)
     return value(con, "select count(*) from scores.rfm")

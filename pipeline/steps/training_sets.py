@@ -36,3 +36,22 @@ def churn_windows(night):
         )
 
     return labelled(night.cut_offs[2:]), labelled(night.cut_offs[1:2]), labelled(night.cut_offs[0:1])
+
+
+def contract_windows(night):
+    """Training, calibration and test facts of customers with a contract, with is_churned, at the cut-offs of churn."""
+    days = night.settings.churn_horizon_days
+
+    def labelled(cut_offs):
+        listed = ", ".join(f"date '{day}'" for day in cut_offs) or "null"
+        facts_then = model_facts("training_facts", f"as_of in ({listed}) and has_contract")
+        if not night.cut_offs:
+            facts_then = model_facts("marts.customer_facts", "false")
+        return frame(
+            night.con,
+            f"select facts.*, kept.customer_id is null as is_churned from ({facts_then}) as facts"
+            " left join contract_outcomes as kept on facts.customer_id = kept.customer_id and facts.as_of = kept.as_of"
+            f" and kept.horizon_days = {days} order by facts.customer_id, facts.as_of",
+        )
+
+    return labelled(night.cut_offs[2:]), labelled(night.cut_offs[1:2]), labelled(night.cut_offs[0:1])

@@ -15,7 +15,7 @@ from pipeline.warehouse import value
 
 FOLDER = Path(__file__).parent
 # records as known at a cut-off, by one SQL for customers (facts) and for companies (company_facts)
-KNOWN = ("orders", "tickets", "opportunities")
+KNOWN = ("orders", "tickets", "opportunities", "subscriptions")
 # what takes memory for each customer is made for so many versions of source records at once
 VERSIONS_A_SLICE = 1_000_000
 # what a later moment may rewrite or nobody stated then is no input to a model: see DECISIONS.md, "Attributes"
@@ -237,15 +237,16 @@ def _create(con, table, sql):
 
 
 def build_outcomes(con, horizons: list[tuple[date, int]], timezone: str) -> None:
-    """work.outcomes: what customers bought in [cut-off, cut-off + days) for each (cut-off, days)."""
+    """work.outcomes: what customers bought in [cut-off, cut-off + days) for each (cut-off, days); work.contract_outcomes: whose
+    contract ran on when it was over."""
     con.execute(
         "create or replace table work.horizons (as_of date, horizon_days integer, as_of_utc timestamp, end_utc timestamp)"
     )
     for cut_off, days in horizons:
         begin, end = (start_of_day_utc(day, timezone) for day in (cut_off, cut_off + timedelta(days=days)))
         con.execute("insert into horizons values (?, ?, ?, ?)", (cut_off, days, begin, end))
-    sql = (FOLDER / "training" / "outcomes.sql").read_text(encoding="utf-8")
-    con.execute(f"create or replace table work.outcomes as {sql}")
+    for path in in_order(FOLDER / "training"):
+        con.execute(f"create or replace table work.{path.stem} as {path.read_text(encoding='utf-8')}")
 
 
 def model_facts(table: str, where: str = "true") -> str:

@@ -62,9 +62,12 @@ SCORES = {
     " distance double",
     "clv": "customer_id varchar, as_of date, p_alive double, expected_orders_90d double, expected_orders_365d double,"
     " clv_365d_amount double, clv_365d_low double, clv_365d_high double",
-    "churn": "customer_id varchar, as_of date, churn_probability double, churn_band varchar,"
-    " reason_1 varchar, reason_2 varchar, reason_3 varchar,"
-    " reason_1_zh varchar, reason_2_zh varchar, reason_3_zh varchar",
+    "churn": (
+        churn := "customer_id varchar, as_of date, churn_probability double, churn_band varchar,"
+        " reason_1 varchar, reason_2 varchar, reason_3 varchar,"
+        " reason_1_zh varchar, reason_2_zh varchar, reason_3_zh varchar"
+    ),
+    "contract_churn": churn,
 }
 
 OPS = {
@@ -270,6 +273,15 @@ def make_synthetic_warehouse(customer_count, path=":memory:", as_of=AS_OF):
         select customer_id, date '{as_of}', c, case when c >= 0.6 then 'high' when c >= 0.3 then 'medium' else 'low' end,
             'long since the last order', 'complaint in the last 90 days', null, '很久没有下单', '近90天有投诉', null
         from (select *, round(0.05 + 0.8 * u4, 6) as c from drawn where orders > 0 and recency <= 90)
+        order by customer_id
+        """
+    )
+    con.execute(
+        f"""
+        insert into scores.contract_churn
+        select customer_id, date '{as_of}', c, case when c >= 0.7 then 'high' when c >= 0.4 then 'medium' else 'low' end,
+            'contract for 40 days', null, null, '合约已执行40天', null, null
+        from (select *, round(0.05 + 0.8 * u4, 6) as c from drawn where number % 6 = 5)
         order by customer_id
         """
     )

@@ -9,6 +9,7 @@ select
     subscriptions.started_at,
     subscriptions.ended_at,
     subscriptions.amount,
+    subscriptions.known_at,
     subscriptions.custom,
     subscriptions.valid_from,
     subscriptions.valid_to,

@@ -154,6 +154,16 @@ final as (
         case when delivered.customers then coalesce(attributes.referral_count, 0) end as referral_count,
         case when delivered.subscriptions then coalesce(subscriptions.active_subscription_count, 0) end
             as active_subscription_count,
+        case when delivered.subscriptions then coalesce(subscriptions.subscription_count, 0) end as subscription_count,
+        case when delivered.subscriptions then coalesce(subscriptions.renewal_count, 0) end as renewal_count,
+        subscriptions.subscriber_days,
+        case when delivered.subscriptions then coalesce(subscriptions.has_contract, false) end as has_contract,
+        subscriptions.contract_plan,
+        subscriptions.contract_status,
+        subscriptions.contract_amount,
+        subscriptions.contract_age_days,
+        subscriptions.contract_days_to_end,
+        subscriptions.contract_days_since_end,
         coalesce(attributes.is_deleted, false) as is_deleted,
         coalesce(attributes.is_attribute_backdated, false) as is_attribute_backdated,
 
