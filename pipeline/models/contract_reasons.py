@@ -32,14 +32,14 @@ CONTRACT_REASONS = (
     ),
     Reason(
         "contract_age",
-        ("contract_age_days",),
+        ("contract_age_days", "subscriber_days"),
         pl.col("contract_age_days").is_not_null(),
         _days("contract_age_days", "contract for "),
         pl.format("合约已执行{}天", _whole("contract_age_days")),
     ),
     Reason(
         "contract_history",
-        ("subscriber_days", "subscription_count", "renewal_count"),
+        ("subscription_count", "renewal_count"),
         pl.col("renewal_count").is_not_null(),
         pl.when(_HAS_RENEWED)
         .then(

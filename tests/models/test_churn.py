@@ -8,7 +8,7 @@ import pytest
 from pipeline.models import measures
 from pipeline.models.churn import SCHEMA, fit_churn, predict_churn, run_churn
 from pipeline.models.churn_reasons import CATEGORICAL, NUMERIC, REASON_OF, REASONS, add_derived, word_reasons
-from pipeline.models.classifiers import Boosting, Logistic, choose_classifier, encode, fit_encoding
+from pipeline.models.classifiers import Boosting, Logistic, encode, fit_encoding
 from pipeline.models.records import BACKTEST_SCHEMA
 
 CUT_OFFS = [dt.date(2024, 1, 1), dt.date(2024, 4, 1), dt.date(2024, 7, 1)]
@@ -221,28 +221,3 @@ def test_invariants(make_shop, make_sets, seed):
     assert scores["reason_1"].is_null().equals(scores["reason_1_zh"].is_null())
     # a second reason needs a first
     assert scores.filter(pl.col("reason_1").is_null() & pl.col("reason_2").is_not_null()).is_empty()
-
-
-@pytest.mark.realdata
-def test_telco_five_fold(data_folder):
-    rows = pl.read_csv(
-        data_folder("telco_churn") / "Telco-Customer-Churn.csv", schema_overrides={"TotalCharges": pl.String}
-    ).with_columns(pl.col("TotalCharges").str.strip_chars().cast(pl.Float64, strict=False))
-    numeric = ["tenure", "MonthlyCharges", "TotalCharges", "SeniorCitizen"]
-    assert rows["TotalCharges"].null_count() == 11
-    labels = (rows["Churn"] == "Yes").cast(float).to_numpy()
-    words = [name for name in rows.columns if name not in (*numeric, "customerID", "Churn")]
-    encoding = fit_encoding(rows, numeric, words)
-    values = encode(rows, encoding)
-    folds = np.random.default_rng(1).permutation(len(rows)) % 5
-    for kind, auc, deviation in ((Logistic, 0.845, 0.013), (Boosting, 0.8475, 0.011)):
-        predicted, aucs = np.empty(len(rows)), []
-        for fold in range(5):
-            out = folds == fold
-            odds = kind(encoding, 1).fit(values[~out], labels[~out]).log_odds(values[out])
-            predicted[out] = 1 / (1 + np.exp(-odds))
-            aucs.append(measures.auc(labels[out], predicted[out]))
-        assert np.mean(aucs) == pytest.approx(auc, abs=deviation)
-        assert measures.brier(labels, predicted) == pytest.approx(0.135, abs=0.003)
-        assert measures.calibration_line(labels, predicted)[0] == pytest.approx(1, abs=0.1)
-    assert choose_classifier(values, labels, np.arange(len(rows)), encoding, 1)[0] in (Logistic, Boosting)
