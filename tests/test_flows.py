@@ -85,6 +85,7 @@ def test_a_night_publishes_every_table_that_outsiders_rely_on(published):
         "scores.segments",
         "scores.clv",
         "scores.churn",
+        "scores.contract_churn",
         "tags.customer_tags",
         "tags.tag_history",
         "tags.catalogue",

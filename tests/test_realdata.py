@@ -54,6 +54,9 @@ def test_cdnow(tmp_path):
         assert con.execute("select count(*) from scores.clv").fetchall() == [(2357,)]
         statuses = dict(con.execute("select model, status from ops.model_runs").fetchall())
         assert statuses["rfm"] == statuses["clv"] == "used"
+        # no file delivers subscriptions: nothing is foretold of contracts, and the table is there for the tags
+        assert "contract_churn" not in statuses
+        assert con.execute("select count(*) from scores.contract_churn").fetchall() == [(0,)]
 
 
 def test_complete_journey(tmp_path):
