@@ -8,12 +8,20 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pipeline.models import churn, clv, contract_churn, rfm, segments
+from pipeline.models import churn, clv, contract_churn, next_purchase, rfm, segments
 from pipeline.models.records import BACKTEST_SCHEMA, MODEL_RUN_SCHEMA
 
 TONIGHT = dt.date(2024, 10, 1)
 CUT_OFFS = [TONIGHT - dt.timedelta(days=90 * back) for back in (3, 2, 1)]
-MODELS = {"rfm": rfm, "segments": segments, "clv": clv, "churn": churn, "contract_churn": contract_churn}
+MODELS = {
+    "rfm": rfm,
+    "segments": segments,
+    "clv": clv,
+    "churn": churn,
+    "next_purchase": next_purchase,
+    "contract_churn": contract_churn,
+}
+EVENTS = ("churn", "next_purchase", "contract_churn")
 LACKING = re.compile(r"^not enough data: [\w ,'-]+ \(needs [\d,]+, has [\d,]+\)")
 N = 400
 
@@ -29,7 +37,7 @@ def make_shop(make_facts):
         recency = np.where(orders > 1, rng.integers(1, 120, n), age)
         spend = (orders * rng.gamma(4, 25, n)).round(2)
         tickets = rng.poisson(0.5, n)
-        odds = -0.5 + recency / 60 - 0.3 * orders + 0.8 * tickets
+        odds = -0.5 + recency / 40 - 0.4 * orders + 2 * (tickets > 0)
         return make_facts(
             as_of=as_of,
             order_count=orders,
@@ -55,6 +63,7 @@ def make_shop(make_facts):
             contract_amount=rng.integers(30, 120, n),
             contract_age_days=rng.integers(1, 700, n),
             is_churned=rng.random(n) < 1 / (1 + np.exp(-odds)),
+            is_buyer=rng.random(n) < 1 / (1 + np.exp(odds)),
         )  # fmt: skip
 
     return make
@@ -62,12 +71,13 @@ def make_shop(make_facts):
 
 def run_models(tonight, past, as_of=TONIGHT):
     """{model: (scores, run, backtests)}, each checked for what holds of any night. past: training, calibration, test."""
-    facts = tonight.drop("is_churned")
+    facts = tonight.drop("is_churned", "is_buyer")
     results = {
         "rfm": rfm.run_rfm(facts, as_of),
         "segments": segments.run_segments(facts, as_of),
         "clv": clv.run_clv(facts, as_of),
         "churn": churn.run_churn(facts, as_of, *past),
+        "next_purchase": next_purchase.run_next_purchase(facts, as_of, *past),
         "contract_churn": contract_churn.run_contract_churn(facts, as_of, *past),
     }
     allowed = set(facts.filter(pl.col("is_profiling_allowed").fill_null(True))["customer_id"])
@@ -79,7 +89,9 @@ def run_models(tonight, past, as_of=TONIGHT):
         assert set(scores["customer_id"]) <= allowed, name
         numbers = [column for column, kind in scores.schema.items() if kind == pl.Float64]
         assert scores.select(pl.col(numbers).is_finite().all()).row(0) == (True,) * len(numbers), name
-        for column in (column for column in numbers if column in ("p_alive", "churn_probability")):
+        for column in (
+            column for column in numbers if column in ("p_alive", "churn_probability", "purchase_probability")
+        ):
             assert scores[column].is_between(0, 1).all(), name
         if run["status"] != "used":
             assert run["status"] in ("held", "not enough data") and scores.is_empty() and run["message"], name
@@ -102,9 +114,7 @@ def make_past(make_shop):
 
 
 def test_an_ordinary_shop_has_every_score(make_shop, make_past):
-    results = run_models(make_shop(N, TONIGHT, 9), make_past())
-    assert set(statuses(results).values()) <= {"used", "held"}
-    assert statuses(results) | {"contract_churn": "used"} == dict.fromkeys(MODELS, "used")
+    assert statuses(run_models(make_shop(N, TONIGHT, 9), make_past(n=800))) == dict.fromkeys(MODELS, "used")
 
 
 def test_no_customers(make_shop, make_past):
@@ -139,9 +149,9 @@ def test_nobody_came_back(make_shop, make_past):
 
 @pytest.mark.parametrize("is_churned", [True, False])
 def test_all_or_none_churned(make_shop, make_past, is_churned):
-    past = make_past(lambda rows: rows.with_columns(is_churned=pl.lit(is_churned)))
+    past = make_past(lambda rows: rows.with_columns(is_churned=pl.lit(is_churned), is_buyer=pl.lit(is_churned)))
     found = run_models(make_shop(N, TONIGHT, 9), past)
-    for name in ("churn", "contract_churn"):
+    for name in EVENTS:
         assert found[name][1]["status"] == "not enough data"
         assert found[name][1]["message"].endswith("after the training cut-off (needs 30, has 0)")
 
@@ -150,9 +160,10 @@ def test_all_or_none_churned(make_shop, make_past, is_churned):
 def test_all_or_none_churned_after_the_last_cut_off(make_shop, make_past, is_churned):
     training, calibration, test = make_past()
     found = run_models(
-        make_shop(N, TONIGHT, 9), [training, calibration, test.with_columns(is_churned=pl.lit(is_churned))]
+        make_shop(N, TONIGHT, 9),
+        [training, calibration, test.with_columns(is_churned=pl.lit(is_churned), is_buyer=pl.lit(is_churned))],
     )
-    for name in ("churn", "contract_churn"):
+    for name in EVENTS:
         assert found[name][1]["status"] == "not enough data"
 
 
@@ -169,34 +180,34 @@ def test_nobody_active_tonight(make_shop, make_past):
         has_contract=pl.lit(False),
     )
     found = run_models(gone, make_past())
-    assert [len(found[name][0]) for name in ("churn", "contract_churn")] == [0, 0]
+    assert [len(found[name][0]) for name in EVENTS] == [0, 0, 0]
 
 
 @degenerate
 def test_everybody_alike(make_shop, make_past):
     def alike(rows):
-        keys = ("customer_id", "as_of", "is_churned")
+        keys = ("customer_id", "as_of", "is_churned", "is_buyer")
         return rows.with_columns(pl.exclude(keys).first())
 
     found = run_models(alike(make_shop(N, TONIGHT, 9)), make_past(alike))
-    for name in ("segments", "churn", "contract_churn"):
+    for name in ("segments", *EVENTS):
         assert found[name][1]["status"] == "not enough data", name
     assert found["clv"][1]["status"] in ("held", "not enough data")
 
 
 def test_everybody_alike_before_tonight(make_shop, make_past):
     def alike(rows):
-        return rows.with_columns(pl.exclude("customer_id", "as_of", "is_churned").first())
+        return rows.with_columns(pl.exclude("customer_id", "as_of", "is_churned", "is_buyer").first())
 
     found = run_models(make_shop(N, TONIGHT, 9), make_past(alike))
-    assert [found[name][1]["status"] for name in ("churn", "contract_churn")] == ["not enough data"] * 2
+    assert [found[name][1]["status"] for name in EVENTS] == ["not enough data"] * 3
 
 
 def test_categories_never_seen(make_shop, make_past):
     new = {"top_category": "moon cheese", "top_sales_channel": "hologram", "contract_plan": "eternal"}
     tonight = make_shop(N, TONIGHT, 9)
-    found = run_models(tonight.with_columns(pl.lit(value).alias(name) for name, value in new.items()), make_past())
-    assert len(found["churn"][0]) > 0 and found["contract_churn"][1]["status"] in ("used", "held")
+    unseen = tonight.with_columns(pl.lit(value).alias(name) for name, value in new.items())
+    assert statuses(run_models(unseen, make_past(n=800))) == dict.fromkeys(MODELS, "used")
     # a level by itself for each customer: more than a model keeps
     own = pl.col("customer_id").alias("top_category")
     run_models(tonight.with_columns(own), make_past(lambda rows: rows.with_columns(own)))
