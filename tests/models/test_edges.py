@@ -89,9 +89,7 @@ def run_models(tonight, past, as_of=TONIGHT):
         assert set(scores["customer_id"]) <= allowed, name
         numbers = [column for column, kind in scores.schema.items() if kind == pl.Float64]
         assert scores.select(pl.col(numbers).is_finite().all()).row(0) == (True,) * len(numbers), name
-        for column in (
-            column for column in numbers if column in ("p_alive", "churn_probability", "purchase_probability")
-        ):
+        for column in (column for column in numbers if column == "p_alive" or "probability" in column):
             assert scores[column].is_between(0, 1).all(), name
         if run["status"] != "used":
             assert run["status"] in ("held", "not enough data") and scores.is_empty() and run["message"], name
