@@ -24,7 +24,7 @@ from pipeline.models.records import NotEnoughData, make_model_run, no_backtests
 
 CHUNK_ROWS = 200_000
 CONTRACT_CHURN = Event(
-    "churned",
+    "contract_churned",
     "is_churned",
     "customers with a contract",
     "contracts that ended",
