@@ -2,12 +2,13 @@
 
 import datetime as dt
 import json
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 import pytest
 
-from pipeline.models import measures
+from pipeline.models import contract_churn, measures
 from pipeline.models.churn import SCHEMA
 from pipeline.models.churn_reasons import word_reasons
 from pipeline.models.contract_churn import (
@@ -174,6 +175,40 @@ def test_a_feature_that_knows_the_outcome_holds_the_model_back(make_contracts, m
     scores, run, backtests = run_contract_churn(make_contracts(30, TONIGHT, 9), TONIGHT, *leaked)
     assert (len(scores), run["status"]) == (0, "held") and len(backtests) > 0
     assert "too good to be true" in run["message"]
+
+
+def test_contracts_that_nobody_renews_are_arithmetic(make_contracts, make_sets):
+    # the demo's law: a plan of fixed length, whose end plan and age give away
+    def end(rows):
+        term = pl.when(pl.col("contract_plan") == "monthly").then(120).otherwise(365)
+        age = pl.col("contract_age_days") % term
+        return rows.with_columns(contract_age_days=age, subscriber_days=age, is_churned=age + 90 - 14 >= term)
+
+    scores, run, _ = run_contract_churn(end(make_contracts(30, TONIGHT, 9)), TONIGHT, *map(end, make_sets(2500)))
+    assert (len(scores), run["status"]) == (0, "held")
+    assert "too good to be true" in run["message"]
+
+
+def test_an_end_on_record_is_no_leak(make_contracts, make_sets, monkeypatch):
+    # fixed terms, on record from the beginning; half of those that end are renewed
+    def end(rows):
+        rng = np.random.default_rng(rows["contract_age_days"].sum())
+        to_end = rng.integers(0, 400, len(rows))
+        return rows.with_columns(
+            contract_days_to_end=pl.Series(to_end),
+            is_churned=pl.Series((to_end < 76) & (rng.random(len(rows)) < 0.5)),
+        )
+
+    facts, sets = end(make_contracts(300, TONIGHT, 9)), [end(rows) for rows in make_sets(2000)]
+    scores, run, _ = run_contract_churn(facts, TONIGHT, *sets)
+    assert run["status"] == "used", run["message"]
+    far, near = pl.col("contract_days_to_end") > 100, pl.col("contract_days_to_end") < 60
+    found = scores.join(facts.select("customer_id", "contract_days_to_end"), on="customer_id")
+    assert found.filter(far)["churn_probability"].max() < 0.05
+    assert found.filter(near)["churn_probability"].mean() == pytest.approx(0.5, abs=0.06)
+    # a column that no record dates, and that tells as much, is held against the model
+    monkeypatch.setattr(contract_churn, "CONTRACT_CHURN", replace(contract_churn.CONTRACT_CHURN, certain=()))
+    assert "'contract_days_to_end' alone" in run_contract_churn(facts, TONIGHT, *sets)[1]["message"]
 
 
 def test_overlapping_windows_are_refused(make_contracts, make_sets):

@@ -68,6 +68,7 @@ SCORES = {
         " reason_1_zh varchar, reason_2_zh varchar, reason_3_zh varchar"
     ),
     "contract_churn": churn,
+    "next_purchase": "customer_id varchar, as_of date, purchase_probability_30d double, purchase_band varchar",
 }
 
 OPS = {
@@ -283,6 +284,13 @@ def make_synthetic_warehouse(customer_count, path=":memory:", as_of=AS_OF):
             'contract for 40 days', null, null, '合约已执行40天', null, null
         from (select *, round(0.05 + 0.8 * u4, 6) as c from drawn where number % 6 = 5)
         order by customer_id
+        """
+    )
+    con.execute(
+        f"""
+        insert into scores.next_purchase
+        select customer_id, date '{as_of}', p, case when p >= 0.5 then 'high' when p >= 0.2 then 'medium' else 'low' end
+        from (select *, round(0.8 * u4, 6) as p from drawn where orders > 0 and recency <= 365) order by customer_id
         """
     )
     con.execute("drop table drawn")
