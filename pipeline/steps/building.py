@@ -9,6 +9,7 @@ from pipeline.ingest.connection import define_keyed
 from pipeline.ingest.contracts import load_contracts
 from pipeline.ingest.suites import check_entities
 from pipeline.settings import contact_limits
+from pipeline.steps.training_sets import clv_windows
 from pipeline.transform.build import (
     build_company_facts,
     build_contacts,
@@ -137,7 +138,8 @@ def facts(night, report):
     build_company_facts(night.con, report)
     horizons = [(day, night.settings.churn_horizon_days) for day in night.cut_offs]
     horizons += [(day, 2 * night.settings.churn_horizon_days) for day in night.cut_offs[1:2]]
-    build_outcomes(night.con, horizons, night.settings.business_timezone)
+    windows = sorted({*horizons, *clv_windows(night)})
+    build_outcomes(night.con, windows, night.settings.business_timezone)
     return value(night.con, "select count(*) from marts.customer_facts")
 
 

@@ -10,7 +10,7 @@ from pipeline.models.clv import run_clv
 from pipeline.models.records import BACKTEST_SCHEMA, MODEL_RUN_SCHEMA
 from pipeline.models.rfm import run_rfm
 from pipeline.models.segments import run_segments
-from pipeline.steps.training_sets import churn_windows, clv_backtest
+from pipeline.steps.training_sets import churn_windows, clv_past
 from pipeline.tags.build import build_tags
 from pipeline.transform.build import model_facts
 from pipeline.warehouse import (
@@ -44,7 +44,8 @@ def score(night, report):
 
     keep("rfm", run_rfm(tonight, as_of))
     keep("segments", run_segments(tonight, as_of, _last_params(night, "segments"), settings.seed))
-    keep("clv", run_clv(tonight, as_of, *clv_backtest(night), seed=settings.seed))
+    in_use = (_last_params(night, "clv") or {}).get("used")
+    keep("clv", run_clv(tonight, as_of, clv_past(night), in_use, settings.seed))
     windows = churn_windows(night)
     keep("churn", run_churn(tonight, as_of, *windows, settings.churn_horizon_days, settings.seed))
     ops.append_history(con, "model_runs", pl.DataFrame(runs, MODEL_RUN_SCHEMA), as_of, night.previous)
