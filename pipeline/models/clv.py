@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 
 from pipeline.models import measures
+from pipeline.models.clv_checks import check_belief
 from pipeline.models.expected_spend import (
     INTERVAL,
     SCHEMA,
@@ -17,7 +18,9 @@ from pipeline.models.purchase_models import MODELS, TITLES, compare
 from pipeline.models.records import NotEnoughData, make_backtests, make_model_run, no_backtests
 
 
-def run_clv(facts, as_of, facts_at_cut_off=None, outcomes=None, horizon_days=None, seed=20260101):
+def run_clv(
+    facts, as_of, facts_at_cut_off=None, outcomes=None, horizon_days=None, seed=20260101, discount_rate_yearly=0.0
+):
     """Fit and score tonight's customers; backtest too when an earlier cut-off's facts and outcomes are given.
 
     outcomes: customer_id, order_day_count, net_spend_amount in [cut_off, cut_off + horizon_days); a customer
@@ -32,9 +35,12 @@ def run_clv(facts, as_of, facts_at_cut_off=None, outcomes=None, horizon_days=Non
     except NotEnoughData as error:
         run = make_model_run(as_of, "clv", "not enough data", str(error), 0)
         return pl.DataFrame(schema=SCHEMA), run, no_backtests()
-    scores = score_purchases(purchases, params, seed)
-    message = "; ".join([f"{TITLES[name]}, fitted on {len(purchases):,} customers", *notes])
-    return scores, make_model_run(as_of, "clv", "used", message, len(scores), params, metrics), backtests
+    scores = score_purchases(purchases, params, seed, discount_rate_yearly)
+    status, doubts = check_belief(name, metrics, purchases, scores)
+    if status == "held":
+        scores = scores.clear()
+    message = "; ".join([f"{TITLES[name]}, fitted on {len(purchases):,} customers", *doubts, *notes])
+    return scores, make_model_run(as_of, "clv", status, message, len(scores), params, metrics), backtests
 
 
 def backtest_clv(facts_at_cut_off, outcomes, horizon_days, as_of, seed=20260101):
