@@ -104,31 +104,44 @@ def predict_spend(purchases, params, horizon_days, seed, discount_rate_yearly=0.
     return _predict(purchases, _distinct(purchases), params, horizon_days, seed, discount_rate_yearly)
 
 
-def _predict(purchases, distinct, params, horizon_days, seed, discount_rate_yearly):
+def expect_spend(purchases, params, horizon_days, discount_rate_yearly=0.0):
+    """As predict_spend, without the intervals."""
+    return _expect(purchases, _distinct(purchases), params, horizon_days, discount_rate_yearly)
+
+
+def _expect(purchases, distinct, params, horizon_days, discount_rate_yearly):
     rows, row_of = distinct
-    names = ("p_alive", "orders", "orders_low", "orders_high", "amount", "low", "high", "discounted_amount")
+    model, timing = _timing(params)
+    alive = model.prob_alive(timing, rows["x"], rows["t_x"], rows["age"])
+    expected, discounted = (
+        (alive * ahead[rows["pair_of"]])[row_of]
+        for ahead in _orders_ahead(rows, params, horizon_days / 7, discount_rate_yearly)
+    )
+    each, _ = _spend_per_purchase(params, purchases)
+    return {
+        "p_alive": alive[row_of],
+        "orders": expected,
+        "amount": expected * each,
+        "discounted_amount": discounted * each,
+    }
+
+
+def _predict(purchases, distinct, params, horizon_days, seed, discount_rate_yearly):
+    found = _expect(purchases, distinct, params, horizon_days, discount_rate_yearly)
     if len(purchases) == 0:
-        return {name: np.zeros(0) for name in names}
+        return found | {name: np.zeros(0) for name in ("orders_low", "orders_high", "low", "high")}
+    rows, row_of = distinct
     model, timing = _timing(params)
     weeks = horizon_days / 7
     alive = model.prob_alive(timing, rows["x"], rows["t_x"], rows["age"])
-    expected, discounted = (
-        alive * ahead[rows["pair_of"]] for ahead in _orders_ahead(rows, params, weeks, discount_rate_yearly)
-    )
     orders_low, orders_high = order_quantiles(model, timing, rows, alive, weeks, INTERVAL)
     low, high = spend_quantiles(model, timing, params["gamma_gamma"], rows, alive, weeks, INTERVAL, seed)
-    each, unit = _spend_per_purchase(params, purchases)
-    orders = expected[row_of]
-    amount = orders * each
-    return {
-        "p_alive": alive[row_of],
-        "orders": orders,
+    _, unit = _spend_per_purchase(params, purchases)
+    return found | {
         "orders_low": orders_low[row_of],
         "orders_high": orders_high[row_of],
-        "amount": amount,
-        "low": np.minimum(unit * low[row_of], amount),
-        "high": np.maximum(unit * high[row_of], amount),
-        "discounted_amount": discounted[row_of] * each,
+        "low": np.minimum(unit * low[row_of], found["amount"]),
+        "high": np.maximum(unit * high[row_of], found["amount"]),
     }
 
 
