@@ -21,22 +21,28 @@ def fit(x, t_x, age, counts):
     """Maximum likelihood by L-BFGS on the logs of the parameters, with the analytic gradient.
 
     x, t_x, age, counts: arrays of shape (n_rows,), one row per distinct (x, t_x, age), counts its customers.
-    Returns (params, log_likelihood, is_converged). Two starts; the better one wins.
+    Returns (params, log_likelihood, likelihood.Search: true when converged). Four starts; the best one wins.
     """
     return fit_with_flips(x, t_x, age, counts, 0)
 
 
 def fit_with_flips(x, t_x, age, counts, flips):
     """As fit; flips: how many purchases before the first repeat may be the last (0 here, 1 in the MBG/NBD)."""
-    data = _prepare(x, t_x, age, counts)
+    x, t_x, age, counts = (np.asarray(column, float) for column in (x, t_x, age, counts))
     typical_age = float(np.average(age, weights=counts)) or 1.0
-    values, likelihood, is_converged = maximise(
-        lambda values: _log_likelihood_and_gradient(values, data, flips),
-        ((0.5, typical_age / 4, 0.8, 2.5), (1.0, typical_age, 0.1, 1.0)),
-        LOG_BOUNDS,
-        data["counts"].sum(),
+
+    def likelihood_of(rows, counts):
+        data = _prepare(*rows, counts)
+        return lambda values: _log_likelihood_and_gradient(values, data, flips)
+
+    starts = (
+        (0.5, typical_age / 4, 0.8, 2.5),
+        (1.0, typical_age, 0.1, 1.0),
+        (0.2, typical_age / 20, 2.0, 8.0),
+        (3.0, typical_age, 0.5, 0.5),
     )
-    return dict(zip(NAMES, values.tolist(), strict=True)), likelihood, is_converged
+    values, likelihood, search = maximise(likelihood_of, starts, LOG_BOUNDS, (x, t_x, age), counts)
+    return dict(zip(NAMES, values.tolist(), strict=True)), likelihood, search
 
 
 def log_likelihood(params, x, t_x, age, counts=1, flips=0):

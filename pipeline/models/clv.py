@@ -10,6 +10,7 @@ from pipeline.models.clv_backtest import (
     foretell,
     select_customers,
 )
+from pipeline.models.clv_checks import check_belief
 from pipeline.models.clv_measures import measure_forecast
 from pipeline.models.expected_spend import SCHEMA, fit_purchases, score_purchases, summarise_purchases
 from pipeline.models.purchase_models import (
@@ -34,14 +35,13 @@ COLUMNS = {
 }
 
 
-def run_clv(facts, as_of, past=None, in_use=None, seed=20260101):
+def run_clv(facts, as_of, past=None, in_use=None, seed=20260101, discount_rate_yearly=0.0):
     """Fit and score tonight's customers by the models that did best at past cut-offs.
 
     past: facts at past cut-offs (column as_of) with orders_next_90d, spend_next_90d, orders_next_365d, spend_next_365d, each null
     where its window had not passed by tonight; None without history. in_use: `used` of the params of the last run that was used.
     Returns (scores of SCHEMA sorted by customer_id, no rows unless the status is 'used'; model_run dict; backtests frame).
     """
-    in_use = in_use or {}
     purchases = summarise_purchases(facts)
     used, judged, backtests = backtest_clv(past, as_of, in_use, seed)
     try:
@@ -49,30 +49,29 @@ def run_clv(facts, as_of, past=None, in_use=None, seed=20260101):
     except NotEnoughData as error:
         run = make_model_run(as_of, "clv", "not enough data", str(error), 0)
         return pl.DataFrame(schema=SCHEMA), run, no_backtests()
-    held = [figure for figure, name in used.items() if name is None]
-    challenger, details = None, {}
+    scores = score_purchases(purchases, params, seed, discount_rate_yearly)
+    status, doubts = check_belief(used["purchases"], metrics, purchases, scores)
+    if None in used.values():
+        status = "held"
+    params["used"] = used
     if "boosting" in used.values():
         challenger, _ = fit_challenger(select_customers(past), params, seed)
-        details = {"boosting": describe(challenger)}
-    scores = pl.DataFrame(schema=SCHEMA)
-    if not held:
-        scores = score_purchases(purchases, params, seed)
-        if challenger:
-            scores = put_in_challenger(scores, facts, purchases, params, challenger, used)
+        params["boosting"] = describe(challenger)
+        scores = put_in_challenger(scores, facts, purchases, params, challenger)
+    if status == "held":
+        scores = scores.clear()
     fitted = f"{TITLES[used['purchases']]}, fitted on {len(purchases):,} customers"
-    message = "; ".join([*judged, *notes] if held else [fitted, *judged, *notes])
-    params = params | {"used": used} | details
-    status = "held" if held else "used"
+    message = "; ".join([fitted, *doubts, *judged, *notes])
     return scores, make_model_run(as_of, "clv", status, message, len(scores), params, metrics), backtests
 
 
-def put_in_challenger(scores, facts, purchases, params, challenger, used):
+def put_in_challenger(scores, facts, purchases, params, challenger):
     """Scores with the challenger's figures where it is in use: expectation, interval and discounted amount.
 
     The other figures stay; a year is never expected to hold less than its first 90 days.
     """
-    rows = select_customers(facts).sort("customer_id")
-    means, columns = predict_mean(rows, challenger), {}
+    used = params["used"]
+    means, columns = predict_mean(select_customers(facts), challenger), {}
     for days in HORIZONS:
         ratio = 1.0 if days == BASE_DAYS else stretch(params, purchases, days, BASE_DAYS)
         figures = predict_horizon(challenger, means, ratio, days)
@@ -80,18 +79,16 @@ def put_in_challenger(scores, facts, purchases, params, challenger, used):
             if used.get(f"{quantity}_{days}d") == "boosting":
                 for name, figure in zip(names, QUANTITIES[quantity], strict=True):
                     columns[name.format(days)] = figures[figure]
-    discounted, whole = "clv_365d_discounted_amount", "clv_365d_amount"
-    if whole in columns:
-        worth = scores[discounted].to_numpy() / np.maximum(scores[whole].to_numpy(), 1e-9)
-        columns[discounted] = columns[whole] * np.where(scores[whole].to_numpy() > 0, worth, 1.0)
+    if "clv_365d_amount" in columns:
+        whole = scores["clv_365d_amount"].to_numpy()
+        worth = scores["clv_365d_discounted_amount"].to_numpy() / np.where(whole > 0, whole, 1.0)
+        columns["clv_365d_discounted_amount"] = columns["clv_365d_amount"] * np.where(whole > 0, worth, 1.0)
     scores = scores.with_columns(pl.Series(name, values).round(6) for name, values in columns.items())
-    for quantity, (mean, *_) in COLUMNS.items():
+    for quantity, (mean, _, high) in COLUMNS.items():
         if used[f"{quantity}_90d"] != used[f"{quantity}_365d"]:
-            short, long = mean.format(90), mean.format(365)
-            scores = scores.with_columns(pl.max_horizontal(short, long).alias(long))
-            high = COLUMNS[quantity][2].format(365)
-            scores = scores.with_columns(pl.max_horizontal(high, long).alias(high))
-    return scores
+            year = pl.max_horizontal(mean.format(90), mean.format(365)).alias(mean.format(365))
+            scores = scores.with_columns(year).with_columns(pl.max_horizontal(mean.format(365), high.format(365)))
+    return scores.with_columns(margin_365d_amount=(pl.col("clv_365d_amount") * pl.col("margin_share")).round(6))
 
 
 def backtest_clv(past, as_of, in_use=None, seed=20260101):

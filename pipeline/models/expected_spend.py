@@ -10,15 +10,17 @@ import numpy as np
 import polars as pl
 
 from pipeline.models import gamma_gamma, measures
+from pipeline.models.clv_checks import doubt_spend
+from pipeline.models.margins import margin_shares
 from pipeline.models.predictive import order_quantiles, spend_quantiles
-from pipeline.models.purchase_models import MODELS, TITLES
+from pipeline.models.purchase_models import MODELS
 from pipeline.models.records import NotEnoughData
 
 MIN_CUSTOMERS = 50
 MIN_REPEATERS = 20
-MAX_SPEND_CORRELATION = 0.3
 INTERVAL = (0.1, 0.9)
 HORIZONS = (90, 365)
+COSTS = ("costed_item_amount", "margin_amount", "known_cost_share")
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(8)
 
 SCHEMA = {
@@ -38,16 +40,18 @@ SCHEMA = {
     "clv_365d_low": pl.Float64,
     "clv_365d_high": pl.Float64,
     "clv_365d_discounted_amount": pl.Float64,
+    "margin_share": pl.Float64,
+    "margin_365d_amount": pl.Float64,
 }
 
 
 def fit_clv(facts, name="bgnbd"):
     """Parameters by maximum likelihood, a dict: those of the model of purchases under its name (such as bgnbd: r, alpha, a,
-    b), gamma_gamma {p, q, gamma} or None, mean_spend_amount.
+    b), gamma_gamma {p, q, gamma} or None, mean_spend_amount, spend_fallback.
 
-    gamma_gamma is None, and everyone's spend a day the population mean, with fewer than 20 customers with
-    repeat spend, or where no finite mean can be fitted. Raises NotEnoughData below 50 customers or 20
-    repeaters.
+    Where Gamma-Gamma is None, spend_fallback says what stands in its place. 'mean': everyone's spend a day is that of all, with
+    fewer than 20 customers with repeat spend, or where no finite mean can be fitted. 'own': it is the customer's own
+    average so far, where frequency and spend hang together. Raises NotEnoughData below 50 customers or 20 repeaters.
     """
     return fit_purchases(summarise_purchases(facts), name)[0]
 
@@ -64,17 +68,19 @@ def predict_clv(facts, params, seed=20260101, discount_rate_yearly=0.0):
 
 
 def summarise_purchases(facts):
-    """Frame customer_id, as_of, x, t_days, age_days, net_spend, z of customers with an order, sorted by id.
+    """Frame customer_id, as_of, x, t_days, age_days, net_spend, z, and COSTS, of customers with an order, sorted by id.
 
     x: purchase days after the first. t_days, age_days: days from the first purchase day to the last, and to
     the day before as_of. z: net spend per repeat purchase day in money (0 when x = 0, or when refunds ate
-    it).
+    it). COSTS: as in the facts, null where these do not have them.
     """
+    costs = [pl.col(name) if name in facts.columns else pl.lit(None).alias(name) for name in COSTS]
     return (
         facts.filter((pl.col("order_day_count") > 0) & pl.col("is_profiling_allowed").fill_null(True))
         .select(
             "customer_id",
             "as_of",
+            *(cost.cast(pl.Float64) for cost in costs),
             x=pl.col("order_day_count").cast(pl.Int64) - 1,
             t_days=(pl.col("last_order_on") - pl.col("first_order_on")).dt.total_days(),
             age_days=(pl.col("as_of") - pl.col("first_order_on")).dt.total_days() - 1,
@@ -98,32 +104,44 @@ def predict_spend(purchases, params, horizon_days, seed, discount_rate_yearly=0.
     return _predict(purchases, _distinct(purchases), params, horizon_days, seed, discount_rate_yearly)
 
 
-def _predict(purchases, distinct, params, horizon_days, seed, discount_rate_yearly):
+def expect_spend(purchases, params, horizon_days, discount_rate_yearly=0.0):
+    """As predict_spend, without the intervals."""
+    return _expect(purchases, _distinct(purchases), params, horizon_days, discount_rate_yearly)
+
+
+def _expect(purchases, distinct, params, horizon_days, discount_rate_yearly):
     rows, row_of = distinct
-    names = ("p_alive", "orders", "orders_low", "orders_high", "amount", "low", "high", "discounted_amount")
+    model, timing = _timing(params)
+    alive = model.prob_alive(timing, rows["x"], rows["t_x"], rows["age"])
+    expected, discounted = (
+        (alive * ahead[rows["pair_of"]])[row_of]
+        for ahead in _orders_ahead(rows, params, horizon_days / 7, discount_rate_yearly)
+    )
+    each, _ = _spend_per_purchase(params, purchases)
+    return {
+        "p_alive": alive[row_of],
+        "orders": expected,
+        "amount": expected * each,
+        "discounted_amount": discounted * each,
+    }
+
+
+def _predict(purchases, distinct, params, horizon_days, seed, discount_rate_yearly):
+    found = _expect(purchases, distinct, params, horizon_days, discount_rate_yearly)
     if len(purchases) == 0:
-        return {name: np.zeros(0) for name in names}
+        return found | {name: np.zeros(0) for name in ("orders_low", "orders_high", "low", "high")}
+    rows, row_of = distinct
     model, timing = _timing(params)
     weeks = horizon_days / 7
     alive = model.prob_alive(timing, rows["x"], rows["t_x"], rows["age"])
-    expected, discounted = (
-        alive * ahead[rows["pair_of"]] for ahead in _orders_ahead(rows, params, weeks, discount_rate_yearly)
-    )
     orders_low, orders_high = order_quantiles(model, timing, rows, alive, weeks, INTERVAL)
     low, high = spend_quantiles(model, timing, params["gamma_gamma"], rows, alive, weeks, INTERVAL, seed)
-    x, z = purchases["x"].to_numpy(), purchases["z"].to_numpy()
-    each, unit = _spend_per_purchase(params, x, z), _spend_unit(params, x, z)
-    orders = expected[row_of]
-    amount = orders * each
-    return {
-        "p_alive": alive[row_of],
-        "orders": orders,
+    _, unit = _spend_per_purchase(params, purchases)
+    return found | {
         "orders_low": orders_low[row_of],
         "orders_high": orders_high[row_of],
-        "amount": amount,
-        "low": np.minimum(unit * low[row_of], amount),
-        "high": np.maximum(unit * high[row_of], amount),
-        "discounted_amount": discounted[row_of] * each,
+        "low": np.minimum(unit * low[row_of], found["amount"]),
+        "high": np.maximum(unit * high[row_of], found["amount"]),
     }
 
 
@@ -152,42 +170,54 @@ def check_enough(purchases):
 
 
 def fit_purchases(purchases, name):
-    """(params as of fit_clv, metrics dict, notes: what to beware of) for a frame of summarise_purchases."""
+    """(params as of fit_clv, metrics dict, notes: what to beware of) for a frame of summarise_purchases.
+
+    Whether the model of purchases is to be believed, clv_checks.check_belief says from the metrics.
+    """
     repeats = check_enough(purchases)
     rows, _ = _distinct(purchases)
-    timing, likelihood, is_converged = MODELS[name].fit(rows["x"], rows["t_x"], rows["age"], rows["counts"])
+    timing, likelihood, search = MODELS[name].fit(rows["x"], rows["t_x"], rows["age"], rows["counts"])
+    ages, age_of = np.unique(rows["age"], return_inverse=True)
+    fitted = MODELS[name].expected_purchases(timing, ages) @ np.bincount(age_of, rows["counts"])
     metrics = {
         "customer_count": len(purchases),
         "repeater_count": repeats,
         "distinct_row_count": len(rows["x"]),
-        f"{name}_log_likelihood": round(likelihood, 6),
-        f"{name}_converged": is_converged,
+        "repeat_count": int(purchases["x"].sum()),
+        "fitted_repeat_count": round(float(fitted), 6),
+        **_describe(name, likelihood, search),
     }
-    notes = [] if is_converged else [f"{TITLES[name]} ended at a bound of its search: treat the orders as rough"]
+    spend, fallback, found, notes = _fit_spend(purchases)
+    mean_spend = float(purchases["net_spend"].sum()) / float((purchases["x"] + 1).sum())
+    if fallback == "mean":
+        notes = [f"everyone's spend a day is the mean, {mean_spend:.2f} ({notes[0]})"]
+    elif fallback == "own":
+        notes = [f"everyone's spend a day is their own average so far ({notes[0]})"]
+    params = {name: timing, "gamma_gamma": spend, "mean_spend_amount": mean_spend, "spend_fallback": fallback}
+    return params, metrics | found, notes
 
+
+def _fit_spend(purchases):
+    """(Gamma-Gamma or None, what is used in its place: None, 'mean' or 'own', metrics, notes)."""
     spenders = purchases.filter((pl.col("x") > 0) & (pl.col("z") > 0))
-    days = float((purchases["x"] + 1).sum())
-    mean_spend = float(purchases["net_spend"].sum()) / days
-    spend, why = None, f"repeaters who spent something: needs {MIN_REPEATERS}, has {len(spenders)}"
-    if len(spenders) >= MIN_REPEATERS:
-        x, z = spenders["x"].to_numpy(), spenders["z"].to_numpy()
-        spend, likelihood, is_converged = gamma_gamma.fit(x, z)
-        correlation = measures.correlation(x.astype(float), z)
-        metrics |= {
-            "gamma_gamma_log_likelihood": round(likelihood, 6),
-            "gamma_gamma_converged": is_converged,
-            "frequency_spend_correlation": correlation,
-        }
-        if abs(correlation) > MAX_SPEND_CORRELATION:
-            notes.append(
-                f"frequency and spend correlate at {correlation:.2f}, Gamma-Gamma takes them as independent"
-                f" (limit {MAX_SPEND_CORRELATION}): treat the amounts as rough"
-            )
-        if not is_converged or spend["q"] <= 1:
-            spend, why = None, "no Gamma-Gamma with a finite mean fits the spend"
-    if spend is None:
-        notes.append(f"everyone's spend a day is the mean, {mean_spend:.2f} ({why})")
-    return {name: timing, "gamma_gamma": spend, "mean_spend_amount": mean_spend}, metrics, notes
+    if len(spenders) < MIN_REPEATERS:
+        return None, "mean", {}, [f"repeaters who spent something: needs {MIN_REPEATERS}, has {len(spenders)}"]
+    x, z = spenders["x"].to_numpy(), spenders["z"].to_numpy()
+    spend, likelihood, search = gamma_gamma.fit(x, z)
+    correlation = measures.correlation(x.astype(float), z)
+    metrics = _describe("gamma_gamma", likelihood, search) | {"frequency_spend_correlation": correlation}
+    fallback, note = doubt_spend(spend, search, z, correlation)
+    return None if fallback else spend, fallback, metrics, [note] if note else []
+
+
+def _describe(name, likelihood, search):
+    return {
+        f"{name}_log_likelihood": round(likelihood, 6),
+        f"{name}_converged": bool(search),
+        f"{name}_is_flat": search.is_flat,
+        f"{name}_start_count": search.start_count,
+        f"{name}_agreeing_start_count": search.agreeing_count,
+    }
 
 
 def score_purchases(purchases, params, seed, discount_rate_yearly=0.0):
@@ -206,9 +236,13 @@ def score_purchases(purchases, params, seed, discount_rate_yearly=0.0):
             f"clv_{days}d_high": ahead["high"],
             f"clv_{days}d_discounted_amount": ahead["discounted_amount"],
         }
+    columns["margin_share"] = margin_shares(purchases)
+    columns["margin_365d_amount"] = columns["clv_365d_amount"] * columns["margin_share"]
     ids = purchases.select("customer_id", "as_of")
     numbers = [name for name in SCHEMA if name not in ids.columns]
-    return ids.with_columns(pl.Series(name, columns[name], dtype=pl.Float64).round(6) for name in numbers)
+    return ids.with_columns(
+        pl.Series(name, columns[name], dtype=pl.Float64).fill_nan(None).round(6) for name in numbers
+    )
 
 
 def _distinct(purchases):
@@ -238,13 +272,13 @@ def _timing(params):
     return next((model, params[name]) for name, model in MODELS.items() if name in params)
 
 
-def _spend_per_purchase(params, x, z):
-    if params["gamma_gamma"] is None:
-        return np.full(len(x), params["mean_spend_amount"])
-    return gamma_gamma.conditional_mean(params["gamma_gamma"], x, z)
-
-
-def _spend_unit(params, x, z):
-    if params["gamma_gamma"] is None:
-        return np.full(len(x), params["mean_spend_amount"])
-    return params["gamma_gamma"]["gamma"] + x * z
+def _spend_per_purchase(params, purchases):
+    """Expected spend a purchase, and the unit that the quantiles of spend are taken in: shape (n_customers,) each."""
+    x, z = purchases["x"].to_numpy(), purchases["z"].to_numpy()
+    spend = params["gamma_gamma"]
+    if spend is not None:
+        return gamma_gamma.conditional_mean(spend, x, z), spend["gamma"] + x * z
+    each = np.full(len(x), params["mean_spend_amount"])
+    if params.get("spend_fallback") == "own":
+        each = purchases["net_spend"].to_numpy() / (x + 1)
+    return each, each

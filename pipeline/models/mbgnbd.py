@@ -15,7 +15,7 @@ from pipeline.models import bgnbd
 
 
 def fit(x, t_x, age, counts):
-    """Maximum likelihood, as bgnbd.fit: (params, log_likelihood, is_converged) from one row per distinct (x, t_x, age)."""
+    """Maximum likelihood, as bgnbd.fit: (params, log_likelihood, Search) from one row per distinct (x, t_x, age)."""
     return bgnbd.fit_with_flips(x, t_x, age, counts, 1)
 
 

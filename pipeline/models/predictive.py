@@ -64,6 +64,9 @@ def _tabulate_spend(model, timing, spend, rows, weeks, seed):
     normal_nodes = np.linspace(-3.2, 3.2, 41)
     log_quantiles = np.empty((len(x_nodes), len(age_nodes), len(normal_nodes)))
     strata = (np.arange(DRAWS) + 0.5) / DRAWS
+    # where each quantile lies among sorted draws, and how far on to the next
+    part, below = np.modf(ndtr(normal_nodes) * (DRAWS - 1))
+    below = below.astype(int)
     for i, x in enumerate(x_nodes):
         # x purchase days cannot fit into less than x days
         ages = np.maximum(np.exp(age_nodes) - alpha, x / 7)
@@ -73,10 +76,10 @@ def _tabulate_spend(model, timing, spend, rows, weeks, seed):
         counts = np.arange(1, min(int(rate + 12 * spread) + 10, int(weeks * 7)) + 1)
         pmf = model.prob_purchases_while_alive(timing, counts, x, ages[:, None], weeks)
         cdf = np.cumsum(pmf, axis=1)
-        for j in range(len(ages)):
-            drawn = counts[np.minimum(np.searchsorted(cdf[j] / cdf[j, -1], strata), len(counts) - 1)]
-            spent = np.sort(drawn * 1.0 if spend is None else _draw_spend(spend, drawn, x, rng))
-            log_quantiles[i, j] = np.log(np.quantile(spent, ndtr(normal_nodes)))
+        places = np.stack([np.searchsorted(row / row[-1], strata) for row in cdf])
+        drawn = counts[np.minimum(places, len(counts) - 1)].astype(float)
+        spent = np.sort(drawn if spend is None else _draw_spend(spend, drawn, x, rng), axis=1)
+        log_quantiles[i] = np.log((1 - part) * spent[:, below] + part * spent[:, below + 1])
     axes = (np.log1p(x_nodes), age_nodes, normal_nodes)
     return {
         "alpha": alpha,
@@ -86,7 +89,7 @@ def _tabulate_spend(model, timing, spend, rows, weeks, seed):
 
 def _draw_spend(spend, purchases, x, rng):
     p, q = spend["p"], spend["q"]
-    drawn = rng.standard_gamma(p * purchases) / rng.standard_gamma(p * x + q, len(purchases))
+    drawn = rng.standard_gamma(p * purchases) / rng.standard_gamma(p * x + q, purchases.shape)
     return np.maximum(drawn, np.finfo(float).tiny)
 
 

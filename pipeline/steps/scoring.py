@@ -45,7 +45,8 @@ def score(night, report):
     keep("rfm", run_rfm(tonight, as_of))
     keep("segments", run_segments(tonight, as_of, _last_params(night, "segments"), settings.seed))
     in_use = (_last_params(night, "clv") or {}).get("used")
-    keep("clv", run_clv(tonight, as_of, clv_past(night), in_use, settings.seed))
+    rate = settings.discount_rate_yearly
+    keep("clv", run_clv(tonight, as_of, clv_past(night), in_use, settings.seed, rate))
     windows = churn_windows(night)
     keep("churn", run_churn(tonight, as_of, *windows, settings.churn_horizon_days, settings.seed))
     ops.append_history(con, "model_runs", pl.DataFrame(runs, MODEL_RUN_SCHEMA), as_of, night.previous)

@@ -93,7 +93,9 @@ def test_fit_recovers_the_law_and_shapes_hold(simulate_facts):
         for name, value in LAW[group].items():
             assert params[group][name] == pytest.approx(value, rel=rel)
     assert dict(scores.schema) == SCHEMA and len(scores) == 30_000
-    assert scores["customer_id"].is_sorted() and scores.null_count().sum_horizontal()[0] == 0
+    assert scores["customer_id"].is_sorted()
+    # none of these lines has a cost
+    assert {column.name for column in scores if column.null_count()} == {"margin_share", "margin_365d_amount"}
     assert run["status"] == "used" and run["row_count"] == 30_000
     assert dict(backtests.schema) == BACKTEST_SCHEMA and backtests.is_empty()
     assert abs(json.loads(run["metrics"])["frequency_spend_correlation"]) < 0.05
@@ -103,7 +105,7 @@ def test_fit_recovers_the_law_and_shapes_hold(simulate_facts):
 def test_invariants(simulate_facts, seed):
     facts = simulate_facts(300, seed)
     scores = predict_clv(facts, LAW, seed)
-    values = scores.drop("customer_id", "as_of").to_numpy()
+    values = scores.drop("customer_id", "as_of", "margin_share", "margin_365d_amount").to_numpy()
     assert np.all(np.isfinite(values)) and np.all(values >= 0)
     assert scores.filter(pl.col("p_alive") > 1).is_empty()
     assert scores.filter(pl.col("expected_orders_90d") > pl.col("expected_orders_365d")).is_empty()
