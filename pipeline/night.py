@@ -53,6 +53,8 @@ class Night:
         self.con = connect(settings, self.scratch)
         self.landings, self.warnings, self.steps = [], [], []
         self.previous, self.is_previous_earlier, self.lines = None, False, None
+        # how long without an order is gone, and past days at which models learn: set with the facts
+        self.horizon_days, self.horizon_run, self.cut_offs = None, None, []
 
     def warn(self, en, zh):
         """Something that whoever reads the summary or the page should know."""

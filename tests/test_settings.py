@@ -65,7 +65,7 @@ def test_folders_stand_in_the_data_folder_and_the_key_beside_it(tmp_path):
         ('business_timezone = "../etc/passwd"', {}, "is no IANA time zone"),
         ('reporting_currency = "yuan"', {}, "write an ISO 4217 code"),
         ('phone_country_code = "+86"', {}, 'write digits only, such as "86"'),
-        ("churn_horizon_days = 0", {}, '"churn_horizon_days" is 0; it must be 1 or more'),
+        ("churn_horizon_days = -1", {}, '"churn_horizon_days" is -1; it must be 0 or more'),
         ("seed = -1", {}, '"seed" is -1; it must be 0 or more'),
         ("daily_snapshots = 0", {}, '"daily_snapshots" is 0; it must be 1 or more'),
         ('memory_limit = "4 gigs"', {}, 'memory_limit "4 gigs"; write a size such as "4GiB"'),

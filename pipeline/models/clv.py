@@ -86,8 +86,10 @@ def put_in_challenger(scores, facts, purchases, params, challenger):
     scores = scores.with_columns(pl.Series(name, values).round(6) for name, values in columns.items())
     for quantity, (mean, _, high) in COLUMNS.items():
         if used[f"{quantity}_90d"] != used[f"{quantity}_365d"]:
-            year = pl.max_horizontal(mean.format(90), mean.format(365)).alias(mean.format(365))
-            scores = scores.with_columns(year).with_columns(pl.max_horizontal(mean.format(365), high.format(365)))
+            year, high = mean.format(365), high.format(365)
+            scores = scores.with_columns(pl.max_horizontal(mean.format(90), year).alias(year))
+            if quantity == "spend":
+                scores = scores.with_columns(pl.max_horizontal(year, high).alias(high))
     return scores.with_columns(margin_365d_amount=(pl.col("clv_365d_amount") * pl.col("margin_share")).round(6))
 
 

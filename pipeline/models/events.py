@@ -1,8 +1,8 @@
 """The chance of an event (churn, a purchase) in a window after a cut-off.
 
-Two classifiers compete by cross-validation on the training cut-offs; the winner's probabilities are
-calibrated on a later cut-off and judged once on a later one still. It is used only when it beats both
-baselines there.
+Two classifiers are tested on rolling origins (event_origins): the one in use stays unless the other is better beyond the
+bootstrap interval of the difference, and it gives scores only if it beats every baseline beyond it. Then it is fitted anew
+with the newest data: all cut-offs but the newest train it, and the newest calibrates.
 """
 
 from dataclasses import dataclass, field
@@ -10,20 +10,13 @@ from datetime import timedelta
 
 import numpy as np
 import polars as pl
-from scipy.special import expit
 from threadpoolctl import threadpool_limits
 
-from pipeline.models import measures
-from pipeline.models.classifiers import Boosting, Encoding, Logistic, choose_classifier, encode, fit_encoding
-from pipeline.models.records import NotEnoughData
-
-MIN_TRAINING_ROWS = 200
-MIN_TRAINING_CLASS = 30
-MIN_OTHER_ROWS = 50
-MIN_OTHER_CLASS = 10
-SUSPICIOUS_AUC = 0.98
-TRAINING_ROWS = 200_000
-CHOICE_ROWS = 40_000
+from pipeline.models import bootstrap, event_origins
+from pipeline.models.classifiers import Boosting, Encoding, Logistic
+from pipeline.models.event_origins import CANDIDATES, check_size, compare_losses, fit_one
+from pipeline.models.leakage import find_leaks
+from pipeline.models.records import NotEnoughData, make_backtests, no_backtests
 
 
 @dataclass(frozen=True)
@@ -46,7 +39,7 @@ class Event:
 class EventModel:
     """A fitted model, in memory only.
 
-    status: 'used' or 'held'. test_rows: tuples (metric, value, baseline, baseline_value, row_count).
+    status: 'used' or 'held'. tests: (cut-off, list of Measured) of each origin, newest first.
     """
 
     event: Event
@@ -57,7 +50,7 @@ class EventModel:
     status: str
     message: str
     metrics: dict = field(default_factory=dict)
-    test_rows: list = field(default_factory=list)
+    tests: list = field(default_factory=list)
 
     def log_odds(self, values):
         """Calibrated log-odds of encoded rows: array (n_rows,)."""
@@ -74,39 +67,50 @@ def on_one_thread():
 
 
 @on_one_thread()
-def fit_event(event, training, calibration, test, seed=20260101):
-    """An EventModel with its test results. Raises NotEnoughData when a set has too few rows of either outcome.
+def fit_event(event, training, calibration, test, seed=20260101, window_days=None, champion=None, tonight=None):
+    """An EventModel with its tests. Raises NotEnoughData when a set has too few rows of either outcome.
 
-    training, calibration, test: frames sorted by key with the features and the label, at cut-offs whose windows do not overlap.
+    training, calibration, test: frames sorted by key (customer_id, as_of) with the features and the label, at cut-offs whose
+    windows do not overlap. window_days: length of the label windows, by which the cut-offs of training serve as further
+    origins; None: one origin. champion: name of the classifier in use before, or None. tonight: the rows that will be
+    scored, for the check that past and present look alike; or None.
     """
-    sets = {"training": training, "calibration": calibration, "test": test}
-    for name, rows in sets.items():
-        _check_size(event, name, rows)
-    rng = np.random.default_rng(seed)
-    learning = _sample(training, TRAINING_ROWS, rng)
-    encoding = fit_encoding(learning, event.numeric, event.categorical)
-    if not encoding.names:
-        raise NotEnoughData("features that differ between customers", 1, 0)
-    kind, losses = _choose(event, _sample(learning, CHOICE_ROWS, rng), encoding, seed)
-    classifier = kind(encoding, seed).fit(encode(learning, encoding), _labels(event, learning))
-
-    slope, intercept = measures.calibration_line(
-        _labels(event, calibration), expit(classifier.log_odds(encode(calibration, encoding)))
-    )
-    actual = _labels(event, test)
-    probability = expit(slope * classifier.log_odds(encode(test, encoding)) + intercept)
-    baselines = _predict_baselines(event, sets)
-    status, message = _judge(actual, probability, baselines, slope, kind.name)
+    for name, rows in {"training": training, "calibration": calibration, "test": test}.items():
+        check_size(event, name, rows)
+    origins = []
+    for sets in event_origins.split_origins(training, calibration, test, window_days):
+        try:
+            for name, rows in zip(("training", "calibration", "test"), sets, strict=True):
+                check_size(event, name, rows)
+        except NotEnoughData:
+            break
+        origins.append(event_origins.try_origin(event, *sets, seed))
+    kind, versus = _choose(origins, champion, seed)
+    status, message = _judge(origins, kind.name, seed)
+    leaks = find_leaks(event, pl.concat([training, calibration]), test, origins[0], kind, tonight, seed)
+    if leaks:
+        status, message = "held", leaks
+    final = fit_one(event, kind, pl.concat([training, calibration]), test, seed)
+    if status == "used" and not final.slope > 0:
+        status, message = "held", f"at the newest cut-off the ranking is reversed (slope {final.slope:.2f})"
+    newest = origins[0]
     metrics = {
         "champion": kind.name,
-        "cross_validated_log_loss": losses,
-        "row_counts": {name: len(rows) for name, rows in sets.items()},
-        f"{event.name}_shares": {name: float(_labels(event, rows).mean()) for name, rows in sets.items()},
-        "features": list(encoding.names),
-        **{name: measure(actual, probability) for name, measure in TEST_MEASURES.items()},
+        "challenger_log_loss_difference": versus,
+        "origins": [str(origin.test["as_of"].max()) for origin in origins],
+        "row_counts": {"training": len(training) + len(calibration), "calibration": len(test), "test": len(test)},
+        f"{event.name}_shares": {
+            "training": float(np.mean(event_origins.labels(event, pl.concat([training, calibration])))),
+            "calibration": float(newest.actual.mean()),
+        },
+        "features": list(final.encoding.names),
+        **{name: measure(newest.actual, newest.forecasts[kind.name]) for name, measure in bootstrap.MEASURES.items()},
     }
-    rows = _compare(actual, probability, baselines)
-    return EventModel(event, classifier, encoding, slope, intercept, status, message, metrics, rows)
+    tests = [
+        (origin.test["as_of"].max(), event_origins.measure_origin(origin, kind.name, seed + place))
+        for place, origin in enumerate(origins)
+    ]
+    return EventModel(event, *final, status, message, metrics, tests)
 
 
 def check_windows(name_of_model, training, calibration, test, as_of, horizon_days):
@@ -125,6 +129,12 @@ def check_windows(name_of_model, training, calibration, test, as_of, horizon_day
         starts.append((name, first, None))
 
 
+def make_event_backtests(as_of, name, horizon_days, model):
+    """Frame of BACKTEST_SCHEMA: every origin's figures."""
+    parts = [make_backtests(as_of, name, cut_off, horizon_days, rows) for cut_off, rows in model.tests]
+    return pl.concat([no_backtests(), *parts])
+
+
 def describe_model(model):
     """What is known of the model as plain numbers and strings."""
     return {
@@ -136,93 +146,35 @@ def describe_model(model):
     }
 
 
-def _slope(actual, probability):
-    return measures.calibration_line(actual, probability)[0]
+def _choose(origins, champion, seed):
+    # the one in use stays, the simpler one comes first: the other has to be better beyond doubt
+    names = {kind.name: kind for kind in CANDIDATES}
+    champion = champion if champion in names else CANDIDATES[0].name
+    found = {}
+    for challenger in sorted(set(names) - {champion}):
+        difference, low, high = compare_losses(origins, challenger, champion, seed)
+        found = {"challenger": challenger, "champion_before": champion, "value": difference, "low": low, "high": high}
+        if high < 0:
+            return names[challenger], found
+    return names[champion], found
 
 
-def _intercept(actual, probability):
-    return measures.calibration_line(actual, probability)[1]
-
-
-TEST_MEASURES = {
-    "auc": measures.auc,
-    "pr_auc": measures.pr_auc,
-    "brier": measures.brier,
-    "log_loss": measures.log_loss,
-    "lift_10": measures.lift,
-    "calibration_slope": _slope,
-    "calibration_intercept": _intercept,
-}
-
-
-def _labels(event, rows):
-    return rows[event.label].cast(pl.Float64).to_numpy()
-
-
-def _check_size(event, name, rows):
-    least, least_class = (
-        (MIN_TRAINING_ROWS, MIN_TRAINING_CLASS) if name == "training" else (MIN_OTHER_ROWS, MIN_OTHER_CLASS)
-    )
-    if len(rows) < least:
-        raise NotEnoughData(f"{event.rows} at the {name} cut-off", least, len(rows))
-    happened = int(rows[event.label].sum())
-    if happened < least_class:
-        raise NotEnoughData(f"{event.yes} after the {name} cut-off", least_class, happened)
-    if len(rows) - happened < least_class:
-        raise NotEnoughData(f"{event.no} after the {name} cut-off", least_class, len(rows) - happened)
-
-
-def _sample(rows, size, rng):
-    if len(rows) <= size:
-        return rows
-    return rows[np.sort(rng.choice(len(rows), size, replace=False))]
-
-
-def _choose(event, rows, encoding, seed):
-    customers = np.unique(rows["customer_id"].to_numpy(), return_inverse=True)[1]
-    return choose_classifier(encode(rows, encoding), _labels(event, rows), customers, encoding, seed)
-
-
-def _predict_baselines(event, sets):
-    # what anyone would do without a model: everybody the same chance, or a chance by days since the last
-    # order alone
-    known = pl.concat([sets[name].select(event.rule_column, event.label) for name in ("training", "calibration")])
-    base_rate = np.full(len(sets["test"]), _labels(event, known).mean())
-    encoding = Encoding((event.rule_column,), {})
-    rule = Logistic(encoding, 0).fit(encode(known, encoding), _labels(event, known))
-    return {
-        "base rate": base_rate,
-        f"{event.rule_column.removesuffix('_days')} only": expit(rule.log_odds(encode(sets["test"], encoding))),
-    }
-
-
-def _judge(actual, probability, baselines, slope, name):
-    auc = measures.auc(actual, probability)
-    loss = measures.log_loss(actual, probability)
-    best = min(baselines, key=lambda baseline: measures.log_loss(actual, baselines[baseline]))
-    best_loss = measures.log_loss(actual, baselines[best])
-    if auc > SUSPICIOUS_AUC:
-        return "held", (
-            f"test AUC {auc:.3f} is too good to be true (limit {SUSPICIOUS_AUC}):"
-            " look for a feature that knows the outcome"
-        )
+def _judge(origins, name, seed):
+    newest = origins[0]
+    slope = newest.slopes[name]
     if not slope > 0:
-        return (
-            "held",
-            f"on the calibration cut-off the ranking is reversed (slope {slope:.2f}): the past misleads",
-        )
-    if not loss < best_loss:
-        return "held", f"test log loss {loss:.4f} is no better than the baseline '{best}' ({best_loss:.4f})"
-    return "used", f"{name}: test AUC {auc:.3f}, log loss {loss:.4f} against {best_loss:.4f} ('{best}')"
-
-
-def _compare(actual, probability, baselines):
-    n = len(actual)
-    rows = [
-        (name, measure(actual, probability), baseline, measure(actual, baselines[baseline]), n)
-        for name, measure in TEST_MEASURES.items()
-        for baseline in baselines
-    ]
-    for position, (predicted, happened, count) in enumerate(measures.deciles(actual, probability), start=1):
-        rows.append((f"calibration_decile_{position:02d}", predicted, "actual", happened, count))
-    return rows
+        return "held", f"on the calibration cut-off the ranking is reversed (slope {slope:.2f}): the past misleads"
+    losses = {one: float(np.mean(event_origins.row_losses(newest.actual, p))) for one, p in newest.forecasts.items()}
+    best = min(newest.baselines, key=lambda baseline: losses[baseline])
+    against = f"test log loss {losses[name]:.4f}, baseline '{best}' {losses[best]:.4f}"
+    if not losses[name] < losses[best]:
+        return "held", f"{name} is no better than the baseline at the newest test cut-off: {against}"
+    for baseline in newest.baselines:
+        difference, low, high = compare_losses(origins, name, baseline, seed)
+        if not high < 0:
+            return "held", (
+                f"{name} is no better than the baseline '{baseline}' beyond chance: log loss {difference:+.4f}"
+                f" ({low:+.4f} to {high:+.4f}) over {len(origins)} test cut-off(s)"
+            )
+    auc = bootstrap.MEASURES["auc"](newest.actual, newest.forecasts[name])
+    return "used", f"{name}: test AUC {auc:.3f}, {against}"

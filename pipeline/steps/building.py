@@ -1,6 +1,6 @@
 """Landed rows -> who is who, core, facts, and the contracts as checks over them."""
 
-from datetime import timedelta
+import json
 
 import polars as pl
 
@@ -9,7 +9,7 @@ from pipeline.ingest.connection import define_keyed
 from pipeline.ingest.contracts import load_contracts
 from pipeline.ingest.suites import check_entities
 from pipeline.settings import contact_limits
-from pipeline.steps.training_sets import clv_windows
+from pipeline.steps.training_sets import choose_cut_offs, outcome_horizons
 from pipeline.transform.build import (
     build_company_facts,
     build_contacts,
@@ -122,10 +122,7 @@ def core(night, report):
 
 def facts(night, report):
     """What was known of each customer before as_of, and before each training cut-off."""
-    horizon = timedelta(days=night.settings.churn_horizon_days)
-    oldest = value(night.con, "select min(ordered_on) from core.orders where customer_id is not null")
-    cut_offs = [night.as_of - horizon * back for back in (1, 2, 3, 4)]
-    night.cut_offs = [day for day in cut_offs if oldest and day - horizon >= oldest]
+    choose_cut_offs(night, _kept_horizon(night))
     build_facts(
         night.con,
         night.as_of,
@@ -136,11 +133,20 @@ def facts(night, report):
     )
     build_contactability(night.con, report)
     build_company_facts(night.con, report)
-    horizons = [(day, night.settings.churn_horizon_days) for day in night.cut_offs]
-    horizons += [(day, 2 * night.settings.churn_horizon_days) for day in night.cut_offs[1:2]]
-    windows = sorted({*horizons, *clv_windows(night)})
-    build_outcomes(night.con, windows, night.settings.business_timezone)
+    build_outcomes(night.con, outcome_horizons(night), night.settings.business_timezone)
     return value(night.con, "select count(*) from marts.customer_facts")
+
+
+def _kept_horizon(night):
+    """Params of the newest horizon that was estimated before tonight: it stays, whatever came since."""
+    if not (night.previous and has_table(night.con, "previous", "ops", "model_runs")):
+        return None
+    rows = night.con.execute(
+        "select params from previous.ops.model_runs where model = 'horizon' and status = 'used'"
+        " and json_extract_string(params, '$.origin') = 'estimated' and as_of < ? order by as_of desc limit 1",
+        (night.as_of,),
+    ).fetchall()
+    return json.loads(rows[0][0]) if rows else None
 
 
 def checks(night, report):

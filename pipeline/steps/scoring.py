@@ -7,10 +7,11 @@ import polars as pl
 from pipeline import ops
 from pipeline.models.churn import run_churn
 from pipeline.models.clv import run_clv
+from pipeline.models.next_purchase import run_next_purchase
 from pipeline.models.records import BACKTEST_SCHEMA, MODEL_RUN_SCHEMA
 from pipeline.models.rfm import run_rfm
 from pipeline.models.segments import run_segments
-from pipeline.steps.training_sets import churn_windows, clv_past
+from pipeline.steps.training_sets import churn_windows, clv_past, purchase_windows
 from pipeline.tags.build import build_tags
 from pipeline.transform.build import model_facts
 from pipeline.warehouse import (
@@ -24,11 +25,11 @@ MODEL_STATUS_ZH = {"held": "暂不使用", "not enough data": "数据不足"}
 
 
 def score(night, report):
-    """RFM, segments, lifetime value and churn."""
+    """RFM, segments, lifetime value, churn and the next purchase."""
     con, as_of, settings = night.con, night.as_of, night.settings
     con.execute("create schema if not exists scores")
     tonight = frame(con, model_facts("marts.customer_facts") + " order by customer_id")
-    runs, backtests = [], [pl.DataFrame(schema=BACKTEST_SCHEMA)]
+    runs, backtests = [night.horizon_run], [pl.DataFrame(schema=BACKTEST_SCHEMA)]
 
     def keep(table, result):
         scores, run, tested = result
@@ -44,11 +45,15 @@ def score(night, report):
 
     keep("rfm", run_rfm(tonight, as_of))
     keep("segments", run_segments(tonight, as_of, _last_params(night, "segments"), settings.seed))
-    in_use = (_last_params(night, "clv") or {}).get("used")
-    rate = settings.discount_rate_yearly
-    keep("clv", run_clv(tonight, as_of, clv_past(night), in_use, settings.seed, rate))
+    used, rate = (_last_params(night, "clv") or {}).get("used"), settings.discount_rate_yearly
+    keep("clv", run_clv(tonight, as_of, clv_past(night), used, settings.seed, rate))
+    in_use = {model: (_last_params(night, model) or {}).get("classifier") for model in ("churn", "next_purchase")}
+    bands = _last_bands(night, "churn", "churn_band")
     windows = churn_windows(night)
-    keep("churn", run_churn(tonight, as_of, *windows, settings.churn_horizon_days, settings.seed))
+    keep("churn", run_churn(tonight, as_of, *windows, night.horizon_days, settings.seed, in_use["churn"], bands))
+    bands = _last_bands(night, "next_purchase", "purchase_band")
+    windows = purchase_windows(night)
+    keep("next_purchase", run_next_purchase(tonight, as_of, *windows, settings.seed, in_use["next_purchase"], bands))
     ops.append_history(con, "model_runs", pl.DataFrame(runs, MODEL_RUN_SCHEMA), as_of, night.previous)
     ops.append_history(con, "backtests", pl.concat(backtests), as_of, night.previous)
     return value(con, "select count(*) from scores.rfm")
@@ -64,6 +69,13 @@ def _last_params(night, model):
         (model, night.as_of),
     ).fetchall()
     return json.loads(rows[0][0]) if rows else None
+
+
+def _last_bands(night, table, band):
+    """customer_id and band of the night before, or None."""
+    if not (night.previous and has_table(night.con, "previous", "scores", table)):
+        return None
+    return frame(night.con, f"select customer_id, {band} from previous.scores.{table} order by customer_id")
 
 
 def tag(night, report):

@@ -167,6 +167,27 @@ def build_facts(
             report(f"training facts as of {cut_off}", count)
 
 
+def build_purchase_days(con, before: date, timezone: str, customers: int) -> None:
+    """work.purchase_days (customer_id, ordered_on): days before `before` with an order that counted then.
+
+    Of at most `customers` customers, drawn by the hash of their id.
+    """
+    con.execute("create or replace temp table cut_offs (as_of date, as_of_utc timestamp)")
+    con.execute("insert into cut_offs values (?, ?)", (before, start_of_day_utc(before, timezone)))
+    con.execute(
+        f"create or replace temp table cohort as select customer_id from core.customers order by md5(customer_id)"
+        f" limit {int(customers)}"
+    )
+    _read_as_then(con, before, False)
+    _set_scope(con, "then", "semi join cohort using (customer_id)")
+    sql = (FOLDER / "facts" / "orders_known.sql").read_text(encoding="utf-8")
+    con.execute(f"create or replace table work.orders_known as {sql}")
+    con.execute(
+        "create or replace table work.purchase_days as"
+        " select distinct customer_id, ordered_on from orders_known where is_counted"
+    )
+
+
 def _read_as_then(con, cut_off, has_moved):
     """The views <name>_then: core's rows with the customers known at the cut-off; and who of the cohort was several."""
     for name, (relation, entity, key) in READ_BY_FACTS.items():

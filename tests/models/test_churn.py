@@ -69,7 +69,11 @@ def test_a_night(make_shop, make_sets, is_crooked):
         floor, ceiling = {"high": (0.7, 1), "medium": (0.4, 0.7), "low": (0, 0.4)}[band]
         assert floor <= low and high <= ceiling
     assert dict(backtests.schema) == BACKTEST_SCHEMA
-    assert set(backtests["baseline"]) == {"base rate", "recency only", "actual"}
+    other = {"gradient boosting", "logistic regression"} - {champion}
+    assert set(backtests["candidate"]) == {champion, *other}
+    assert set(backtests["baseline"]) == {"base rate", "recency only", "actual", champion}
+    of_challenger = backtests.filter(pl.col("baseline") == champion)
+    assert set(of_challenger["candidate"]) == other
     assert backtests["cut_off"].unique().to_list() == [CUT_OFFS[2]]
     metrics = json.loads(run["metrics"])
     assert metrics["calibration_slope"] == pytest.approx(1, abs=0.25)
