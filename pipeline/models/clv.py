@@ -24,7 +24,14 @@ from pipeline.models.purchase_models import (
     stretch,
 )
 from pipeline.models.records import NotEnoughData, make_backtests, make_model_run, no_backtests
-from pipeline.models.spend_boosting import BASE_DAYS, describe, predict_horizon, predict_mean
+from pipeline.models.spend_boosting import (
+    BASE_DAYS,
+    describe,
+    predict_horizon,
+    predict_mean,
+    spend_model_from_dict,
+    spend_model_to_dict,
+)
 
 # one past cut-off may be a lucky season
 MIN_ORIGINS = 2
@@ -35,34 +42,47 @@ COLUMNS = {
 }
 
 
-def run_clv(facts, as_of, past=None, in_use=None, seed=20260101, discount_rate_yearly=0.0):
+def run_clv(facts, as_of, past=None, in_use=None, seed=20260101, discount_rate_yearly=0.0, kept=None):
     """Fit and score tonight's customers by the models that did best at past cut-offs.
 
     past: facts at past cut-offs (column as_of) with orders_next_90d, spend_next_90d, orders_next_365d, spend_next_365d, each null
     where its window had not passed by tonight; None without history. in_use: `used` of the params of the last run that was used.
-    Returns (scores of SCHEMA sorted by customer_id, no rows unless the status is 'used'; model_run dict; backtests frame).
+    kept: what the model file of an earlier night holds; then nothing is fitted, and it scores. Returns (scores of SCHEMA sorted by
+    customer_id, no rows unless the status is 'used'; model_run dict; backtests frame). Where the challenger is in use the
+    run holds under "kept" what its params lack: the trees.
     """
     purchases = summarise_purchases(facts)
+    if kept:
+        scores = score_clv(facts, purchases, kept, seed, discount_rate_yearly)
+        return scores, make_model_run(as_of, "clv", "used", "", len(scores)), no_backtests()
     used, judged, backtests = backtest_clv(past, as_of, in_use, seed)
     try:
         params, metrics, notes = fit_purchases(purchases, used["purchases"])
     except NotEnoughData as error:
         run = make_model_run(as_of, "clv", "not enough data", str(error), 0)
         return pl.DataFrame(schema=SCHEMA), run, no_backtests()
-    scores = score_purchases(purchases, params, seed, discount_rate_yearly)
-    status, doubts = check_belief(used["purchases"], metrics, purchases, scores)
-    if None in used.values():
-        status = "held"
-    params["used"] = used
+    params["used"], challenger = used, None
     if "boosting" in used.values():
         challenger, _ = fit_challenger(select_customers(past), params, seed)
         params["boosting"] = describe(challenger)
-        scores = put_in_challenger(scores, facts, purchases, params, challenger)
-    if status == "held":
-        scores = scores.clear()
+    trained = params | ({"challenger": spend_model_to_dict(challenger)} if challenger else {})
+    scores = score_clv(facts, purchases, trained, seed, discount_rate_yearly)
+    status, doubts = check_belief(used["purchases"], metrics, purchases, scores)
+    if status == "held" or None in used.values():
+        status, scores = "held", scores.clear()
     fitted = f"{TITLES[used['purchases']]}, fitted on {len(purchases):,} customers"
     message = "; ".join([fitted, *doubts, *judged, *notes])
-    return scores, make_model_run(as_of, "clv", status, message, len(scores), params, metrics), backtests
+    run = make_model_run(as_of, "clv", status, message, len(scores), params, metrics)
+    return scores, run | ({"kept": trained} if challenger else {}), backtests
+
+
+def score_clv(facts, purchases, trained, seed, discount_rate_yearly):
+    """Scores of SCHEMA by what a training left: params of the run, with the trees under 'challenger' where it is in use."""
+    scores = score_purchases(purchases, trained, seed, discount_rate_yearly)
+    if "challenger" not in trained:
+        return scores
+    challenger = spend_model_from_dict(trained["challenger"])
+    return put_in_challenger(scores, facts, purchases, trained, challenger)
 
 
 def put_in_challenger(scores, facts, purchases, params, challenger):
@@ -115,7 +135,11 @@ def backtest_clv(past, as_of, in_use=None, seed=20260101):
     if not is_open:
         words.append(f"judged at one past cut-off (needs {MIN_ORIGINS} to replace a model): nothing is replaced")
 
-    timing = [name for name in MODELS if all(name in forecast.candidates for forecast in quarter)]
+    # the model in use comes first: it keeps its place unless it cannot run at all
+    timing = [name for name in dict.fromkeys([first, *MODELS]) if all(name in said.candidates for said in quarter)]
+    if not timing:
+        words.append("not judged: no model of purchases has figures at every past cut-off")
+        return used, words, no_backtests()
     result = race_forecasts(quarter, "orders", timing, first, seed, is_open=is_open)
     frames = [make_backtests(as_of, "clv", quarter[0].cut_off, BASE_DAYS, pool_rows("orders", result))]
     used["purchases"] = result.champion

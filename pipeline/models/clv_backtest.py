@@ -9,7 +9,7 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 
-from pipeline.models.expected_spend import check_enough, fit_purchases, predict_spend, summarise_purchases
+from pipeline.models.expected_spend import check_enough, expect_spend, fit_purchases, predict_spend, summarise_purchases
 from pipeline.models.purchase_models import MODELS, stretch
 from pipeline.models.records import NotEnoughData
 from pipeline.models.spend_boosting import BASE_DAYS, FACTS, fit_spend, outcome_columns, predict_horizon, predict_mean
@@ -68,7 +68,7 @@ def foretell(past, seed, in_use="bgnbd", horizons=HORIZONS):
     for days in horizons:
         for origin in choose_origins(past, days):
             asked.setdefault(origin, []).append(days)
-    found, notes = [], []
+    found, notes, lacking = [], [], []
     for origin in sorted(asked, reverse=True):
         rows = past.filter(pl.col("as_of") == origin)
         rows = rows[:: -(-len(rows) // COMPARED_CUSTOMERS)]
@@ -85,13 +85,23 @@ def foretell(past, seed, in_use="bgnbd", horizons=HORIZONS):
             for name, (fitted, metrics, _) in params.items()
             if metrics[f"{name}_converged"] or name == in_use
         }
-        challenger, why = fit_challenger(known_at(past, origin, horizons), params[in_use], seed, horizons)
-        notes += [f"no gradient boosting at {origin}: {why}"] if why else []
+        # nor is one whose formulas break down at the bounds of its search
+        params = {
+            name: fitted
+            for name, fitted in params.items()
+            if all(np.isfinite(expect_spend(purchases, fitted, days)["orders"]).all() for days in horizons)
+        }
+        if not params:
+            notes.append(f"not judged at {origin}: no model of purchases has figures for everybody")
+            continue
+        stretch_by = params.get(in_use) or next(iter(params.values()))
+        challenger, why = fit_challenger(known_at(past, origin, horizons), stretch_by, seed, horizons)
+        lacking += [why] if why else []
         means = predict_mean(rows, challenger) if challenger else None
         for days in asked[origin]:
             candidates = {name: predict_spend(purchases, params[name], days, seed) for name in params}
             if challenger:
-                ratio = 1.0 if days == BASE_DAYS else stretch(params[in_use], purchases, days, BASE_DAYS)
+                ratio = 1.0 if days == BASE_DAYS else stretch(stretch_by, purchases, days, BASE_DAYS)
                 candidates["boosting"] = predict_horizon(challenger, means, ratio, days)
             actual = {
                 quantity: rows[name].cast(pl.Float64).to_numpy()
@@ -100,6 +110,8 @@ def foretell(past, seed, in_use="bgnbd", horizons=HORIZONS):
             naive = _predict_naively(purchases, past, origin, days)
             ids, x = purchases["customer_id"].to_numpy(), purchases["x"].to_numpy()
             found.append(Forecast(origin, days, ids, x, actual, candidates, naive))
+    if lacking:
+        notes.append(f"no gradient boosting at {len(lacking)} of {len(asked)} past cut-offs: {lacking[0]}")
     return found, notes
 
 

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from scipy.special import expit
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from threadpoolctl import threadpool_limits
 
+from pipeline.models.boosted_trees import Trees, read_trees, trees_from_dict, trees_to_dict
 from pipeline.models.churn_reasons import CATEGORICAL, NUMERIC, add_derived
 from pipeline.models.classifiers import Encoding, encode, fit_encoding
 from pipeline.models.records import NotEnoughData
@@ -44,9 +46,9 @@ class SpendModel:
     held-out customers of like forecast did (see fit_band); a horizon without any has no interval."""
 
     encoding: Encoding
-    orders: HistGradientBoostingRegressor
-    buys: HistGradientBoostingClassifier
-    amount: HistGradientBoostingRegressor
+    orders: Trees
+    buys: Trees
+    amount: Trees
     factors: dict
     bands: dict
     about: dict
@@ -90,17 +92,18 @@ def fit_spend(past, stretch, seed=20260101, horizons=(BASE_DAYS, 365)):
         raise NotEnoughData("features that differ between customers", 1, 0)
     values = encode(derived, encoding)
     ordered, spent = (_numbers(learning, name) for name in (orders_name, spend_name))
+    is_category = np.arange(values.shape[1]) >= len(encoding.numeric)
     settings = SETTINGS | {
         "min_samples_leaf": max(20, len(learning) // 1000),
-        "categorical_features": np.arange(values.shape[1]) >= len(encoding.numeric),
+        "categorical_features": is_category if is_category.any() else None,
         "early_stopping": False,
         "random_state": seed,
     }
     model = SpendModel(
         encoding,
-        HistGradientBoostingRegressor(loss="poisson", **settings).fit(values, ordered),
-        HistGradientBoostingClassifier(**settings).fit(values, spent > 0),
-        HistGradientBoostingRegressor(loss="gamma", **settings).fit(values[spent > 0], spent[spent > 0]),
+        read_trees(HistGradientBoostingRegressor(loss="poisson", **settings).fit(values, ordered)),
+        read_trees(HistGradientBoostingClassifier(**settings).fit(values, spent > 0)),
+        read_trees(HistGradientBoostingRegressor(loss="gamma", **settings).fit(values[spent > 0], spent[spent > 0])),
         {"orders": 1.0, "spend": 1.0},
         {},
         {"row_count": len(learning), "held_out_row_count": len(held_out), "cut_offs": _cut_offs(known)},
@@ -116,19 +119,14 @@ def fit_spend(past, stretch, seed=20260101, horizons=(BASE_DAYS, 365)):
     return model
 
 
-@threadpool_limits.wrap(limits=1)
 def predict_mean(facts, model):
     """Expected purchase days (orders) and net spend (spend) in the 90 days after as_of: dict of arrays, shape (n_rows,)."""
     parts = [{"orders": np.zeros(0), "spend": np.zeros(0)}]
     for start in range(0, len(facts), CHUNK_ROWS):
         values = encode(_derive(facts[start : start + CHUNK_ROWS]), model.encoding)
-        chance = model.buys.predict_proba(values)[:, 1]
-        parts.append(
-            {
-                "orders": model.orders.predict(values) * model.factors["orders"],
-                "spend": chance * model.amount.predict(values) * model.factors["spend"],
-            }
-        )
+        spend = expit(model.buys.raw_prediction(values)) * np.exp(model.amount.raw_prediction(values))
+        orders = np.exp(model.orders.raw_prediction(values))
+        parts.append({"orders": orders * model.factors["orders"], "spend": spend * model.factors["spend"]})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -173,8 +171,36 @@ def interval(band, mean):
     return np.clip(low, 0.0, mean), np.maximum(high, mean)
 
 
+def spend_model_to_dict(model):
+    """All that scoring reads, as a plain dict that JSON holds exactly."""
+    return {
+        "numeric": list(model.encoding.numeric),
+        # a list: the order of the columns counts
+        "categorical": [[name, list(levels)] for name, levels in model.encoding.categorical.items()],
+        "orders": trees_to_dict(model.orders),
+        "buys": trees_to_dict(model.buys),
+        "amount": trees_to_dict(model.amount),
+        "factors": model.factors,
+        "bands": [[quantity, days, band] for (quantity, days), band in model.bands.items()],
+        "about": model.about,
+    }
+
+
+def spend_model_from_dict(kept):
+    """The SpendModel that spend_model_to_dict came from. Raises ValueError or KeyError where kept is none."""
+    encoding = Encoding(tuple(kept["numeric"]), dict(kept["categorical"]))
+    unknown = sorted({*encoding.numeric} - {*NAMES}) + sorted({*encoding.categorical} - {*CATEGORICAL})
+    if unknown:
+        raise ValueError(f"it reads {', '.join(unknown)}, which lifetime value has no feature for")
+    trees = [trees_from_dict(kept[name]) for name in ("orders", "buys", "amount")]
+    if any(part.column_count != len(encoding.names) for part in trees):
+        raise ValueError(f"its trees do not read {len(encoding.names)} columns")
+    bands = {(quantity, days): band for quantity, days, band in kept["bands"]}
+    return SpendModel(encoding, *trees, dict(kept["factors"]), bands, kept["about"])
+
+
 def describe(model):
-    """What is known of the model as plain numbers and strings; the trees themselves stay in memory."""
+    """What is known of the model as plain numbers and strings; the trees are in spend_model_to_dict."""
     return {
         **model.about,
         "settings": SETTINGS,
