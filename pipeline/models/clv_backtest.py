@@ -3,6 +3,7 @@
 Every candidate is fitted at the origin on what was known there; the challenger learns from windows that had passed by then.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -18,6 +19,8 @@ HORIZONS = (BASE_DAYS, 365)
 # windows of a year would reach far back: one says what there is to say
 MOST_ORIGINS = {BASE_DAYS: 4}
 COMPARED_CUSTOMERS = 50_000
+# a column of spend_boosting.outcome_columns
+OUTCOME = re.compile(r"(?:orders|spend)_next_(\d+)d")
 # of the facts at past cut-offs, what is read here
 PAST_COLUMNS = ("customer_id", "as_of", "is_profiling_allowed", *FACTS)
 # quantity -> its expectation and interval as predict_spend names them
@@ -95,7 +98,7 @@ def foretell(past, seed, in_use="bgnbd", horizons=HORIZONS):
             notes.append(f"not judged at {origin}: no model of purchases has figures for everybody")
             continue
         stretch_by = params.get(in_use) or next(iter(params.values()))
-        challenger, why = fit_challenger(known_at(past, origin, horizons), stretch_by, seed, horizons)
+        challenger, why = fit_challenger(known_at(past, origin), stretch_by, seed, horizons)
         lacking += [why] if why else []
         means = predict_mean(rows, challenger) if challenger else None
         for days in asked[origin]:
@@ -115,12 +118,13 @@ def foretell(past, seed, in_use="bgnbd", horizons=HORIZONS):
     return found, notes
 
 
-def known_at(past, origin, horizons=HORIZONS):
+def known_at(past, origin):
     """The rows of earlier cut-offs as they stood at the origin: an outcome whose window had not passed by then is null."""
     rows = past.filter(pl.col("as_of") < origin)
-    names = [(days, name) for days in horizons for name in outcome_columns(days) if name in past.columns]
+    days_of = {name: int(found[1]) for name in past.columns if (found := OUTCOME.fullmatch(name))}
     return rows.with_columns(
-        pl.when(pl.col("as_of") + timedelta(days=days) <= origin).then(pl.col(name)).alias(name) for days, name in names
+        pl.when(pl.col("as_of") + timedelta(days=days) <= origin).then(pl.col(name)).alias(name)
+        for name, days in days_of.items()
     )
 
 
@@ -152,7 +156,7 @@ def _predict_naively(purchases, past, origin, days):
     x, age, z = (purchases[name].to_numpy().astype(float) for name in ("x", "age_days", "z"))
     own = x / np.maximum(age, 1) * days
     names = outcome_columns(days)
-    earlier = known_at(past, origin, (days,)).filter(pl.col(names[0]).is_not_null())
+    earlier = known_at(past, origin).filter(pl.col(names[0]).is_not_null())
     if len(earlier):
         means = [float(earlier[name].cast(pl.Float64).mean()) for name in names]
     else:

@@ -100,7 +100,7 @@ def _measure_quantity(forecast, quantity, sample):
         rows.append(Measured(f"{quantity}_total", float(values.sum()), "actual", float(actual.sum()), n, name))
         for measure, baseline in asked:
             found, other = (MEASURES[measure](actual, given) for given in (values, naive[baseline]))
-            ends = _ends(drawn[name, measure]) + _ends(drawn[name, measure] - drawn[baseline, measure])
+            ends = _ends(drawn[name, measure]) + _ends(_difference(drawn[name, measure], drawn[baseline, measure]))
             rows.append(Measured(f"{quantity}_{measure}", found, baseline, other, n, name, *ends))
         for position, (foretold, happened, count) in enumerate(measures.deciles(actual, values), start=1):
             rows.append(Measured(f"{quantity}_decile_{position:02d}", foretold, "actual", happened, count, name))
@@ -115,6 +115,12 @@ def _measure_quantity(forecast, quantity, sample):
                 found = float(share.mean()), "nominal", nominal, n, name, *_ends(sample.mean(share))
                 rows.append(Measured(f"{quantity}_interval_{label}", *found))
     return rows
+
+
+def _difference(draws, others):
+    # where nobody bought, a share of nothing is infinite
+    with np.errstate(invalid="ignore"):
+        return draws - others
 
 
 def _ends(draws):

@@ -1,8 +1,8 @@
 """The machine-learned challenger of the probability models: gradient boosting over customer facts.
 
 It learns from 90-day windows after past cut-offs. Orders: one Poisson model. Spend in two parts: the chance of any, times the
-amount of those who spend (Gamma deviance, so it aims at the mean). Customers held out of learning set the level of both
-totals and the 80 % intervals. A longer horizon takes the customer's 90-day figure times the ratio of the two horizons under the
+amount of those who spend (Gamma deviance, so it aims at the mean). Customers that were held out of learning set the level of
+both totals and the 80 % intervals. A longer horizon takes the customer's 90-day figure times the ratio of the two horizons under the
 probability model (`stretch`): windows of a year would need two years of history, and half of it would be stale.
 """
 
@@ -21,7 +21,10 @@ from pipeline.models.records import NotEnoughData
 
 BASE_DAYS = 90
 TRAINING_ROWS = 50_000
+# held out of learning for levels and intervals; with few rows everyone is in turn, lest a fifth of few sets them by chance
 HELD_OUT_SHARE = 0.2
+CROSS_ROWS = 6_000
+CROSS_FOLDS = 3
 MIN_ROWS = 400
 MIN_BUYERS = 100
 MIN_BAND_ROWS = 50
@@ -81,42 +84,39 @@ def fit_spend(past, stretch, seed=20260101, horizons=(BASE_DAYS, 365)):
     rng = np.random.default_rng(seed)
     if len(known) > TRAINING_ROWS:
         known = known[np.sort(rng.choice(len(known), TRAINING_ROWS, replace=False))]
-    # one customer stands at several cut-offs: all of him is held out, or nothing
-    ids, customer_of = np.unique(known["customer_id"].to_numpy(), return_inverse=True)
-    is_held_out = rng.permutation(len(ids))[customer_of] < HELD_OUT_SHARE * len(ids)
-    learning, held_out = known.filter(~is_held_out), known.filter(is_held_out)
-
-    derived = _derive(learning)
+    derived = _derive(known)
     encoding = fit_encoding(derived, NAMES, CATEGORICAL)
     if not encoding.names:
         raise NotEnoughData("features that differ between customers", 1, 0)
-    values = encode(derived, encoding)
-    ordered, spent = (_numbers(learning, name) for name in (orders_name, spend_name))
-    is_category = np.arange(values.shape[1]) >= len(encoding.numeric)
-    settings = SETTINGS | {
-        "min_samples_leaf": max(20, len(learning) // 1000),
-        "categorical_features": is_category if is_category.any() else None,
-        "early_stopping": False,
-        "random_state": seed,
+    values, ordered, spent = encode(derived, encoding), _numbers(known, orders_name), _numbers(known, spend_name)
+
+    # one customer stands at several cut-offs: all of him is held out, or nothing
+    ids, customer_of = np.unique(known["customer_id"].to_numpy(), return_inverse=True)
+    is_small = len(known) <= CROSS_ROWS
+    folds = CROSS_FOLDS if is_small else round(1 / HELD_OUT_SHARE)
+    fold_of = (rng.permutation(len(ids)) % folds)[customer_of]
+    unseen = {"orders": np.full(len(known), np.nan), "spend": np.full(len(known), np.nan)}
+    for fold in range(folds if is_small else 1):
+        learning, held_out = fold_of != fold, fold_of == fold
+        trees = _grow(values[learning], ordered[learning], spent[learning], encoding, seed)
+        for quantity, means in _predict(values[held_out], trees).items():
+            unseen[quantity][held_out] = means
+    if is_small:
+        trees = _grow(values, ordered, spent, encoding, seed)
+
+    is_unseen = ~np.isnan(unseen["orders"])
+    factors = {
+        quantity: float(happened[is_unseen].sum() / unseen[quantity][is_unseen].sum())
+        for quantity, happened in (("orders", ordered), ("spend", spent))
     }
-    model = SpendModel(
-        encoding,
-        read_trees(HistGradientBoostingRegressor(loss="poisson", **settings).fit(values, ordered)),
-        read_trees(HistGradientBoostingClassifier(**settings).fit(values, spent > 0)),
-        read_trees(HistGradientBoostingRegressor(loss="gamma", **settings).fit(values[spent > 0], spent[spent > 0])),
-        {"orders": 1.0, "spend": 1.0},
-        {},
-        {"row_count": len(learning), "held_out_row_count": len(held_out), "cut_offs": _cut_offs(known)},
+    about = {"row_count": len(known), "unseen_row_count": int(is_unseen.sum()), "cut_offs": _cut_offs(known)}
+    bands = _fit_bands(
+        known.filter(is_unseen),
+        {quantity: unseen[quantity][is_unseen] * factor for quantity, factor in factors.items()},
+        stretch,
+        horizons,
     )
-    plain = predict_mean(held_out, model)
-    for quantity, name in zip(("orders", "spend"), outcome_columns(BASE_DAYS), strict=True):
-        happened, foretold = _numbers(held_out, name).sum(), plain[quantity].sum()
-        # a handful of buyers among the held out would set the level by chance
-        if happened > 0 and (held_out[name] > 0).sum() >= MIN_BUYERS // 4:
-            model.factors[quantity] = float(happened / foretold)
-    for days in horizons:
-        _fit_bands(model, held_out, stretch, days)
-    return model
+    return SpendModel(encoding, *trees, factors, bands, about)
 
 
 def predict_mean(facts, model):
@@ -124,9 +124,8 @@ def predict_mean(facts, model):
     parts = [{"orders": np.zeros(0), "spend": np.zeros(0)}]
     for start in range(0, len(facts), CHUNK_ROWS):
         values = encode(_derive(facts[start : start + CHUNK_ROWS]), model.encoding)
-        spend = expit(model.buys.raw_prediction(values)) * np.exp(model.amount.raw_prediction(values))
-        orders = np.exp(model.orders.raw_prediction(values))
-        parts.append({"orders": orders * model.factors["orders"], "spend": spend * model.factors["spend"]})
+        means = _predict(values, (model.orders, model.buys, model.amount))
+        parts.append({quantity: means[quantity] * model.factors[quantity] for quantity in means})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -210,18 +209,44 @@ def describe(model):
     }
 
 
-def _fit_bands(model, held_out, stretch, days):
-    names = outcome_columns(days)
-    if names[0] not in held_out.columns:
-        return
-    rows = held_out.filter(pl.col(names[0]).is_not_null())
-    if not len(rows):
-        return
-    means, ratio = predict_mean(rows, model), 1.0 if days == BASE_DAYS else stretch(rows, days)
-    for quantity, name in zip(("orders", "spend"), names, strict=True):
-        band = fit_band(means[quantity] * ratio, _numbers(rows, name))
-        if band:
-            model.bands[quantity, days] = band
+def _grow(values, ordered, spent, encoding, seed):
+    """Trees of orders, of the chance of any spend, and of the amount of those who spend."""
+    is_category = np.arange(values.shape[1]) >= len(encoding.numeric)
+    settings = SETTINGS | {
+        "min_samples_leaf": max(20, len(values) // 1000),
+        "categorical_features": is_category if is_category.any() else None,
+        "early_stopping": False,
+        "random_state": seed,
+    }
+    buyers = spent > 0
+    return (
+        read_trees(HistGradientBoostingRegressor(loss="poisson", **settings).fit(values, ordered)),
+        read_trees(HistGradientBoostingClassifier(**settings).fit(values, buyers)),
+        read_trees(HistGradientBoostingRegressor(loss="gamma", **settings).fit(values[buyers], spent[buyers])),
+    )
+
+
+def _predict(values, trees):
+    orders, buys, amount = (part.raw_prediction(values) for part in trees)
+    return {"orders": np.exp(orders), "spend": expit(buys) * np.exp(amount)}
+
+
+def _fit_bands(rows, means, stretch, horizons):
+    bands = {}
+    for days in horizons:
+        names = outcome_columns(days)
+        if names[0] not in rows.columns:
+            continue
+        passed = rows[names[0]].is_not_null().to_numpy()
+        if not passed.any():
+            continue
+        known = rows.filter(passed)
+        ratio = 1.0 if days == BASE_DAYS else stretch(known, days)
+        for quantity, name in zip(means, names, strict=True):
+            band = fit_band(means[quantity][passed] * ratio, _numbers(known, name))
+            if band:
+                bands[quantity, days] = band
+    return bands
 
 
 def _derive(facts):
