@@ -10,7 +10,7 @@ import pytest
 
 from pipeline import meanings
 from pipeline.ledger import Ledger
-from pipeline.models import churn, clv, rfm, segments
+from pipeline.models import churn, clv, next_purchase, rfm, segments
 from pipeline.models.records import BACKTEST_SCHEMA, MODEL_RUN_SCHEMA
 from pipeline.ops import CHECKS, append_history, write_ops
 from pipeline.settings import Settings
@@ -51,7 +51,7 @@ def con(tmp_path_factory):
     build.build_company_facts(con, _ignore)
     build.build_outcomes(con, [(AS_OF, 90)], TIMEZONE)
     con.execute("create schema scores")
-    for model in (rfm, segments, clv, churn):
+    for model in (rfm, segments, clv, churn, next_purchase):
         write_frame(con, f"scores.{model.__name__.split('.')[-1]}", pl.DataFrame(schema=model.SCHEMA))
     build_tags(con, load_catalogue(CATALOGUE_FOLDER), AS_OF)
     folder = tmp_path_factory.mktemp("data")

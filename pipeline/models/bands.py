@@ -21,7 +21,7 @@ def choose_bands(scores, probability, limits, previous=None, margin=MARGIN):
         return scores.select(band=plain)["band"]
     ends = [2.0, *(begins for _, begins in limits[:-1])]
     keeps = pl.any_horizontal(
-        (pl.col("band_before") == band) & (value >= begins - margin) & (value < end + margin)
+        (pl.col("band_before") == band) & (value >= round(begins - margin, 6)) & (value < round(end + margin, 6))
         for (band, begins), end in zip(limits, ends, strict=True)
     )
     before = previous.rename(dict(zip(previous.columns, ("customer_id", "band_before"), strict=True)))

@@ -58,7 +58,7 @@ _RECENT_COMPLAINTS = pl.col("complaint_count_90d") > 0
 REASONS = (
     Reason(
         "rhythm",
-        ("recency_days", "avg_gap_days", "gap_ratio"),
+        ("recency_days", "avg_gap_days", "gap_ratio", "expected_gap_days", "expected_gap_ratio"),
         _known("recency_days"),
         pl.when(_IS_LATE)
         .then(pl.format("no order for {} days, usually every {}", _whole("recency_days"), _GAP))
@@ -256,21 +256,33 @@ CATEGORICAL = tuple(name for reason in REASONS for name in reason.categorical)
 REASON_OF = {name: position for position, reason in enumerate(REASONS) for name in reason.numeric + reason.categorical}
 # a smaller rise of the log-odds is not worth a marketer's eye
 SMALLEST_RISE = 0.05
+SMOOTHING_DAYS = 30
+DERIVED = {"gap_ratio", "expected_gap_days", "expected_gap_ratio", "days_since_ticket", "days_since_interaction"}
 
 
 def add_derived(facts):
-    """Facts plus gap_ratio (recency over the usual gap), days_since_ticket and days_since_interaction.
+    """Facts plus gap_ratio (recency over the usual gap), expected_gap_days, expected_gap_ratio (recency over it),
+    days_since_ticket and days_since_interaction.
+
+    expected_gap_days: (days since the first order + SMOOTHING_DAYS) / purchase days. Who bought once has one too, and who bought
+    twice in a week is not taken for a weekly buyer: a purchase rate drawn towards a slow one until there is evidence.
 
     Columns that the facts lack are added as null: the same expressions then hold whatever a shop delivers.
     """
-    needed = {*NUMERIC, *CATEGORICAL} - {"gap_ratio", "days_since_ticket", "days_since_interaction"}
-    absent = sorted((needed | {"last_ticket_at", "last_interaction_at"}) - set(facts.columns))
+    needed = {*NUMERIC, *CATEGORICAL} - DERIVED
+    absent = sorted(
+        (needed | {"last_ticket_at", "last_interaction_at", "first_order_on", "order_day_count"}) - set(facts.columns)
+    )
     facts = facts.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in absent)
     return facts.with_columns(
         gap_ratio=pl.col("recency_days") / pl.when(pl.col("avg_gap_days") > 0).then(pl.col("avg_gap_days")),
+        expected_gap_days=(_days_since("first_order_on").clip(0) + SMOOTHING_DAYS)
+        / pl.when(pl.col("order_day_count") > 0).then(pl.col("order_day_count")),
         days_since_ticket=_days_since("last_ticket_at"),
         days_since_interaction=_days_since("last_interaction_at"),
-    ).with_columns(pl.col(CATEGORICAL).cast(pl.String))
+    ).with_columns(
+        pl.col(CATEGORICAL).cast(pl.String), expected_gap_ratio=pl.col("recency_days") / pl.col("expected_gap_days")
+    )
 
 
 def word_reasons(customers, contributions):

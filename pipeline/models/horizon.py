@@ -12,6 +12,7 @@ SHARE = 0.9
 MIN_GAPS = 200
 MIN_AT_RISK = 30
 LONGEST_GAP = 365
+FOLLOW_UPS = 2
 # the rest of the history is for the cut-offs: three of them at least, even of the longest candidate, once it is three times this
 EARLY_SHARE = 1 / 3
 DRAWS = 100
@@ -55,7 +56,8 @@ def estimate_horizon(customers, days, is_open, seed=20260101):
     purchases that are followed by another within the follow-up, a share comes within d days: by Kaplan and Meier, so that
     long gaps are not missed only because there was no time yet to see them end. The shortest of CANDIDATES is taken whose
     share is 0.9 or more even at the lower end of its 95 % bootstrap interval over customers, or the longest. shares:
-    [days, share, lower end]. Raises NotEnoughData with fewer than 200 gaps that ended.
+    [days, share, lower end]. d is judged when the follow-up is 2 d or longer: what comes later must have had time to come. Raises
+    NotEnoughData with fewer than 200 gaps that ended, and when those judged are too short and the others cannot be judged.
     """
     days, is_open = np.asarray(days), np.asarray(is_open, bool)
     ended = int((~is_open).sum())
@@ -69,7 +71,13 @@ def estimate_horizon(customers, days, is_open, seed=20260101):
         weight = np.bincount(rng.integers(0, customer.max() + 1, customer.max() + 1), minlength=customer.max() + 1)
         drawn.append(_share_of_returns(days, is_open, weight[customer], follow_up)[1])
     low = np.quantile(drawn, 0.025, axis=0)
-    chosen = next((d for d, least in zip(CANDIDATES, low, strict=True) if least >= SHARE), CANDIDATES[-1])
+    judged = [(d, least) for d, least in zip(CANDIDATES, low, strict=True) if FOLLOW_UPS * d <= follow_up]
+    chosen = next((d for d, least in judged if least >= SHARE), None)
+    if chosen is None:
+        if len(judged) < len(CANDIDATES):
+            needs = FOLLOW_UPS * CANDIDATES[len(judged)]
+            raise NotEnoughData("days that 30 gaps between purchases were followed", needs, follow_up)
+        chosen = CANDIDATES[-1]
     return {
         "horizon_days": chosen,
         "shares": [

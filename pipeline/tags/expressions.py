@@ -1,8 +1,8 @@
 """SQL expressions that people write in YAML: checked when loaded, before any warehouse is at hand.
 
 At the level of customers they read one joined row: marts.customer_facts as facts, with scores.rfm, scores.segments,
-scores.clv and scores.churn left joined by customer_id. Tags and audiences share this row. At the level of companies they
-read marts.company_facts as company.
+scores.clv, scores.churn and scores.next_purchase left joined by customer_id. Tags and audiences share this row. At the level
+of companies they read marts.company_facts as company.
 """
 
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 import yaml
 
-SCORES = ("rfm", "segments", "clv", "churn")
+SCORES = ("rfm", "segments", "clv", "churn", "next_purchase")
 # level -> what an expression may name; the first is the row that everyone at that level has
 ROWS = {"customer": ("facts", *SCORES), "company": ("company",)}
 CLOCK = re.compile(

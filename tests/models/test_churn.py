@@ -30,6 +30,7 @@ def make_shop(make_facts):
             odds += 3 * ((tickets > 0) != (discount > 0.25)) - 1.5
         return make_facts(
             as_of=as_of,
+            first_order_on=as_of - dt.timedelta(days=400),
             order_count=orders,
             order_day_count=orders,
             recency_days=recency,

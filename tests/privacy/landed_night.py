@@ -7,7 +7,7 @@ import polars as pl
 
 from pipeline.ingest.contracts import load_contracts
 from pipeline.meanings import comment_all
-from pipeline.models import churn, clv, rfm, segments
+from pipeline.models import churn, clv, next_purchase, rfm, segments
 from pipeline.tags.build import build_tags
 from pipeline.tags.catalogue import CATALOGUE_FOLDER, load_catalogue
 from pipeline.transform import build
@@ -41,7 +41,7 @@ def build_night(folder, landed):
 def add_tags(con):
     """The tags of a night that no model has scored."""
     con.execute("create schema scores")
-    for model in (rfm, segments, clv, churn):
+    for model in (rfm, segments, clv, churn, next_purchase):
         write_frame(con, f"scores.{model.__name__.split('.')[-1]}", pl.DataFrame(schema=model.SCHEMA))
     build_tags(con, load_catalogue(CATALOGUE_FOLDER), AS_OF)
     comment_all(con)

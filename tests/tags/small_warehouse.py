@@ -65,6 +65,7 @@ SCORES = {
     "churn": "customer_id varchar, as_of date, churn_probability double, churn_band varchar,"
     " reason_1 varchar, reason_2 varchar, reason_3 varchar,"
     " reason_1_zh varchar, reason_2_zh varchar, reason_3_zh varchar",
+    "next_purchase": "customer_id varchar, as_of date, purchase_probability_30d double, purchase_band varchar",
 }
 
 OPS = {
@@ -271,6 +272,13 @@ def make_synthetic_warehouse(customer_count, path=":memory:", as_of=AS_OF):
             'long since the last order', 'complaint in the last 90 days', null, '很久没有下单', '近90天有投诉', null
         from (select *, round(0.05 + 0.8 * u4, 6) as c from drawn where orders > 0 and recency <= 90)
         order by customer_id
+        """
+    )
+    con.execute(
+        f"""
+        insert into scores.next_purchase
+        select customer_id, date '{as_of}', p, case when p >= 0.5 then 'high' when p >= 0.2 then 'medium' else 'low' end
+        from (select *, round(0.8 * u4, 6) as p from drawn where orders > 0 and recency <= 365) order by customer_id
         """
     )
     con.execute("drop table drawn")
