@@ -20,9 +20,21 @@ MIN_CUSTOMERS = 50
 MIN_REPEATERS = 20
 INTERVAL = (0.1, 0.9)
 HORIZONS = (90, 365)
+CHUNK_ROWS = 200_000
 COSTS = ("costed_item_amount", "margin_amount", "known_cost_share")
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(8)
 
+# of each horizon, from what predict_spend says
+COLUMNS = {
+    "p_alive": "p_alive",
+    "expected_orders_{}d": "orders",
+    "expected_orders_{}d_low": "orders_low",
+    "expected_orders_{}d_high": "orders_high",
+    "clv_{}d_amount": "amount",
+    "clv_{}d_low": "low",
+    "clv_{}d_high": "high",
+    "clv_{}d_discounted_amount": "discounted_amount",
+}
 SCHEMA = {
     "customer_id": pl.String,
     "as_of": pl.Date,
@@ -101,48 +113,47 @@ def predict_spend(purchases, params, horizon_days, seed, discount_rate_yearly=0.
     Both intervals hold at least 80 % of the posterior predictive distribution, at most 10 % below and 10 % above. Those of
     orders are whole numbers, between which the expectation need not lie; low <= amount <= high always.
     """
-    return _predict(purchases, _distinct(purchases), params, horizon_days, seed, discount_rate_yearly)
+    rows, row_of = _distinct(purchases)
+    ahead = _look_ahead(rows, params, horizon_days, discount_rate_yearly) | _bound(rows, params, horizon_days, seed)
+    return _of_customers(ahead, row_of, *_spend_per_purchase(params, purchases))
 
 
 def expect_spend(purchases, params, horizon_days, discount_rate_yearly=0.0):
     """As predict_spend, without the intervals."""
-    return _expect(purchases, _distinct(purchases), params, horizon_days, discount_rate_yearly)
+    rows, row_of = _distinct(purchases)
+    ahead = _look_ahead(rows, params, horizon_days, discount_rate_yearly)
+    return _of_customers(ahead, row_of, *_spend_per_purchase(params, purchases))
 
 
-def _expect(purchases, distinct, params, horizon_days, discount_rate_yearly):
-    rows, row_of = distinct
+def _look_ahead(rows, params, horizon_days, discount_rate_yearly):
+    """Of each distinct row: p_alive, orders, discounted (orders). Float arrays, shape (n_rows,)."""
     model, timing = _timing(params)
     alive = model.prob_alive(timing, rows["x"], rows["t_x"], rows["age"])
-    expected, discounted = (
-        (alive * ahead[rows["pair_of"]])[row_of]
-        for ahead in _orders_ahead(rows, params, horizon_days / 7, discount_rate_yearly)
-    )
-    each, _ = _spend_per_purchase(params, purchases)
-    return {
-        "p_alive": alive[row_of],
-        "orders": expected,
-        "amount": expected * each,
-        "discounted_amount": discounted * each,
-    }
+    orders, discounted = _orders_ahead(rows, params, horizon_days / 7, discount_rate_yearly)
+    pair_of = rows["pair_of"]
+    return {"p_alive": alive, "orders": alive * orders[pair_of], "discounted": alive * discounted[pair_of]}
 
 
-def _predict(purchases, distinct, params, horizon_days, seed, discount_rate_yearly):
-    found = _expect(purchases, distinct, params, horizon_days, discount_rate_yearly)
-    if len(purchases) == 0:
-        return found | {name: np.zeros(0) for name in ("orders_low", "orders_high", "low", "high")}
-    rows, row_of = distinct
+def _bound(rows, params, horizon_days, seed):
+    """Of each distinct row, the ends of both intervals: orders_low, orders_high, and low, high in units of spend."""
+    if len(rows["x"]) == 0:
+        return {name: np.zeros(0) for name in ("orders_low", "orders_high", "low", "high")}
     model, timing = _timing(params)
     weeks = horizon_days / 7
     alive = model.prob_alive(timing, rows["x"], rows["t_x"], rows["age"])
-    orders_low, orders_high = order_quantiles(model, timing, rows, alive, weeks, INTERVAL)
-    low, high = spend_quantiles(model, timing, params["gamma_gamma"], rows, alive, weeks, INTERVAL, seed)
-    _, unit = _spend_per_purchase(params, purchases)
-    return found | {
-        "orders_low": orders_low[row_of],
-        "orders_high": orders_high[row_of],
-        "low": np.minimum(unit * low[row_of], found["amount"]),
-        "high": np.maximum(unit * high[row_of], found["amount"]),
-    }
+    orders = order_quantiles(model, timing, rows, alive, weeks, INTERVAL)
+    spend = spend_quantiles(model, timing, params["gamma_gamma"], rows, alive, weeks, INTERVAL, seed)
+    return dict(zip(("orders_low", "orders_high", "low", "high"), (*orders, *spend), strict=True))
+
+
+def _of_customers(ahead, row_of, each, unit):
+    """What predict_spend returns, from distinct rows. row_of, each, unit: arrays, shape (n_customers,)."""
+    found = {name: ahead[name][row_of] for name in ahead if name.endswith("alive") or name.startswith("orders")}
+    found |= {"amount": found["orders"] * each, "discounted_amount": ahead["discounted"][row_of] * each}
+    if "low" in ahead:
+        found["low"] = np.minimum(ahead["low"][row_of] * unit, found["amount"])
+        found["high"] = np.maximum(ahead["high"][row_of] * unit, found["amount"])
+    return found
 
 
 def _orders_ahead(rows, params, weeks, discount_rate_yearly):
@@ -222,27 +233,26 @@ def _describe(name, likelihood, search):
 
 def score_purchases(purchases, params, seed, discount_rate_yearly=0.0):
     """As predict_clv, for a frame of summarise_purchases."""
-    distinct = _distinct(purchases)
-    columns = {}
-    for days in HORIZONS:
-        ahead = _predict(purchases, distinct, params, days, seed, discount_rate_yearly)
-        columns |= {
-            "p_alive": ahead["p_alive"],
-            f"expected_orders_{days}d": ahead["orders"],
-            f"expected_orders_{days}d_low": ahead["orders_low"],
-            f"expected_orders_{days}d_high": ahead["orders_high"],
-            f"clv_{days}d_amount": ahead["amount"],
-            f"clv_{days}d_low": ahead["low"],
-            f"clv_{days}d_high": ahead["high"],
-            f"clv_{days}d_discounted_amount": ahead["discounted_amount"],
-        }
-    columns["margin_share"] = margin_shares(purchases)
-    columns["margin_365d_amount"] = columns["clv_365d_amount"] * columns["margin_share"]
-    ids = purchases.select("customer_id", "as_of")
-    numbers = [name for name in SCHEMA if name not in ids.columns]
-    return ids.with_columns(
-        pl.Series(name, columns[name], dtype=pl.Float64).fill_nan(None).round(6) for name in numbers
-    )
+    rows, row_of = _distinct(purchases)
+    ahead = {
+        days: _look_ahead(rows, params, days, discount_rate_yearly) | _bound(rows, params, days, seed)
+        for days in HORIZONS
+    }
+    each, unit = _spend_per_purchase(params, purchases)
+    shares = margin_shares(purchases)
+    # what stands once per customer is many times the size of what stands once per distinct row
+    parts = [pl.DataFrame(schema=SCHEMA)]
+    for start in range(0, len(purchases), CHUNK_ROWS):
+        part = slice(start, start + CHUNK_ROWS)
+        columns = {"margin_share": shares[part]}
+        for days in HORIZONS:
+            found = _of_customers(ahead[days], row_of[part], each[part], unit[part])
+            columns |= {name.format(days): found[of] for name, of in COLUMNS.items()}
+        columns["margin_365d_amount"] = columns["clv_365d_amount"] * shares[part]
+        numbers = pl.DataFrame({name: columns[name] for name in SCHEMA if name in columns})
+        numbers = numbers.select(pl.all().fill_nan(None).round(6))
+        parts.append(pl.concat([purchases[part].select("customer_id", "as_of"), numbers], how="horizontal"))
+    return pl.concat(parts)
 
 
 def _distinct(purchases):

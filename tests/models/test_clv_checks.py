@@ -1,9 +1,12 @@
 """What is believed of lifetime value, and what is held back."""
 
+import datetime as dt
+
 import numpy as np
 import polars as pl
 import pytest
 
+from pipeline.models.clv import run_clv
 from pipeline.models.clv_checks import check_belief, doubt_spend
 from pipeline.models.expected_spend import SCHEMA
 from pipeline.models.likelihood import Search, maximise
@@ -109,3 +112,29 @@ def test_starts_that_end_elsewhere_do_not_agree():
     assert np.log(values) == pytest.approx([2], abs=1e-4) and likelihood == pytest.approx(300_000, rel=1e-4)
     values, _, search = maximise(bumps([1.0]), [(2.0,)], (0.5, 5), rows, counts)
     assert values == pytest.approx(np.exp(0.5)) and not search and not search.is_inside
+
+
+@pytest.mark.parametrize(
+    ("repeats", "age_days", "status"),
+    [
+        # all alike and long gone is a limit of the model; all alike and about to come again, no one set of parameters
+        (3, 700, "used"),
+        (40, 285, "held"),
+    ],
+)
+def test_customers_who_are_all_alike_are_scored_with_numbers_or_not_at_all(make_facts, repeats, age_days, status):
+    as_of = dt.date(2025, 1, 1)
+    first = as_of - dt.timedelta(days=age_days + 1)
+    facts = make_facts(
+        200,
+        order_day_count=repeats + 1,
+        first_order_on=first,
+        last_order_on=first + dt.timedelta(days=7 * repeats),
+        repeat_day_spend_amount=repeats * 20.0,
+    )
+    scores, run, _ = run_clv(facts, as_of)
+    assert run["status"] == status
+    assert len(scores) == (200 if status == "used" else 0)
+    assert status == "used" or "starts agree" in run["message"]
+    numbers = scores.drop("customer_id", "as_of", "margin_share", "margin_365d_amount")
+    assert np.all(np.isfinite(numbers.to_numpy()))
