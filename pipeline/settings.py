@@ -45,6 +45,7 @@ class Settings:
     max_customers_per_identifier: int = 20
     churn_horizon_days: int = 0
     training_customers: int = 50_000
+    discount_rate_yearly: float = 0.1
     seed: int = 20260101
     workbook_max_customers: int = 100_000
     daily_snapshots: int = 14
@@ -170,6 +171,10 @@ def _check(settings):
     for name, least in at_least.items():
         if getattr(settings, name) < least:
             raise SettingsError(f'"{name}" is {getattr(settings, name)}; it must be {least} or more')
+    if not 0 <= settings.discount_rate_yearly <= 1:
+        raise SettingsError(
+            f'"discount_rate_yearly" is {settings.discount_rate_yearly}; write a share from 0.0 (nothing is discounted) to 1.0'
+        )
     for purpose, allowed in settings.consent_when_silent.items():
         if purpose not in PURPOSES or not isinstance(allowed, bool):
             raise SettingsError(

@@ -55,6 +55,7 @@ def test_folders_stand_in_the_data_folder_and_the_key_beside_it(tmp_path):
         ('data_dir = "/elsewhere"', {}, 'settings.toml: unknown setting "data_dir"'),
         ('[night]\nlanguage = "en"', {}, 'settings.toml: unknown setting "night"'),
         ('seed = "7"', {}, "settings.toml: \"seed\" must be int, not str ('7')"),
+        ("discount_rate_yearly = 10.0", {}, '"discount_rate_yearly" is 10.0; write a share from 0.0'),
         ("seed = 7.0", {}, 'settings.toml: "seed" must be int, not float (7.0)'),
         ("seed = true", {}, 'settings.toml: "seed" must be int, not bool (True)'),
         ("language = 1", {}, 'settings.toml: "language" must be str, not int (1)'),

@@ -6,7 +6,7 @@ all times in weeks since the first purchase. Arrays of one shape, or scalars tha
 """
 
 import numpy as np
-from scipy.special import betainc, betaln, digamma, expit, gammaln, hyp2f1, xlogy
+from scipy.special import betainc, betaincinv, betaln, digamma, expit, gammaln, hyp2f1, xlogy
 
 from pipeline.models.likelihood import maximise
 
@@ -15,28 +15,35 @@ LOG_BOUNDS = (-9.0, 12.0)
 # formulas with (a - 1) or (a + b - 1) in a denominator have finite limits; this close to one they are taken
 # beside it
 SINGULAR = 1e-6
+QUANTILES = 64
 
 
 def fit(x, t_x, age, counts):
     """Maximum likelihood by L-BFGS on the logs of the parameters, with the analytic gradient.
 
     x, t_x, age, counts: arrays of shape (n_rows,), one row per distinct (x, t_x, age), counts its customers.
-    Returns (params, log_likelihood, is_converged). Two starts; the better one wins.
+    Returns (params, log_likelihood, likelihood.Search: true when converged). Four starts; the best one wins.
     """
     return fit_with_flips(x, t_x, age, counts, 0)
 
 
 def fit_with_flips(x, t_x, age, counts, flips):
     """As fit; flips: how many purchases before the first repeat may be the last (0 here, 1 in the MBG/NBD)."""
-    data = _prepare(x, t_x, age, counts)
+    x, t_x, age, counts = (np.asarray(column, float) for column in (x, t_x, age, counts))
     typical_age = float(np.average(age, weights=counts)) or 1.0
-    values, likelihood, is_converged = maximise(
-        lambda values: _log_likelihood_and_gradient(values, data, flips),
-        ((0.5, typical_age / 4, 0.8, 2.5), (1.0, typical_age, 0.1, 1.0)),
-        LOG_BOUNDS,
-        data["counts"].sum(),
+
+    def likelihood_of(rows, counts):
+        data = _prepare(*rows, counts)
+        return lambda values: _log_likelihood_and_gradient(values, data, flips)
+
+    starts = (
+        (0.5, typical_age / 4, 0.8, 2.5),
+        (1.0, typical_age, 0.1, 1.0),
+        (0.2, typical_age / 20, 2.0, 8.0),
+        (3.0, typical_age, 0.5, 0.5),
     )
-    return dict(zip(NAMES, values.tolist(), strict=True)), likelihood, is_converged
+    values, likelihood, search = maximise(likelihood_of, starts, LOG_BOUNDS, (x, t_x, age), counts)
+    return dict(zip(NAMES, values.tolist(), strict=True)), likelihood, search
 
 
 def log_likelihood(params, x, t_x, age, counts=1, flips=0):
@@ -83,8 +90,24 @@ def expected_while_alive(params, x, age, t):
     c = a + b + x - 1
     c = np.where(np.abs(c) < SINGULAR, SINGULAR, c)
     z = t / (alpha + age + t)
-    power = np.exp((a - 1) * np.log1p(-z))
-    return np.maximum(c / (a - 1) * (1 - power * hyp2f1(a + b - 1 - r, a - 1, c, z)), 0.0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        power = np.exp((a - 1) * np.log1p(-z))
+        expected = c / (a - 1) * (1 - power * hyp2f1(a + b - 1 - r, a - 1, c, z))
+    # at the far ends of the parameters, where nobody differs from anybody, 2F1 overflows
+    lost = ~np.isfinite(expected)
+    if lost.any():
+        expected = np.array(expected)
+        expected[lost] = _mean_over_drop_out(params, *(column[lost] for column in np.broadcast_arrays(x, age, t)))
+    return np.maximum(expected, 0.0)
+
+
+def _mean_over_drop_out(params, x, age, t):
+    # given the chance p of leaving, (1 - (1 + p t / (alpha + age))^-(r + x)) / p purchases; p is Beta(a, b + x)
+    r, alpha, a, b = (params[name] for name in NAMES)
+    shares = (np.arange(QUANTILES) + 0.5) / QUANTILES
+    p = np.maximum(betaincinv(a, b + x[..., None], shares), np.finfo(float).tiny)
+    stretch = p * (t / (alpha + age))[..., None]
+    return np.mean(-np.expm1(-(r + x)[..., None] * np.log1p(stretch)) / p, axis=-1)
 
 
 def prob_purchases(params, count, t):

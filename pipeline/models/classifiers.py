@@ -12,6 +12,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
 from pipeline.models import measures, tree_shapley
+from pipeline.models.boosted_trees import read_trees, trees_from_dict, trees_to_dict
 
 MAX_LEVELS = 50
 MIN_MISSING_SHARE = 0.005
@@ -64,6 +65,7 @@ class Logistic:
     """L2-regularised logistic regression: logs, medians for gaps (flagged), one-hot levels."""
 
     name = "logistic regression"
+    fitted = ("is_skewed", "bounds", "medians", "flagged", "means", "scales", "coefficients", "intercept")
 
     def __init__(self, encoding, seed):
         self.encoding, self.seed = encoding, seed
@@ -109,6 +111,28 @@ class Logistic:
         weights = zip(self._design_names(), self.coefficients.tolist(), strict=True)
         return {"intercept": self.intercept, "coefficients": [[name, weight] for name, weight in weights]}
 
+    def to_dict(self):
+        """All that log_odds and contributions read, as plain numbers."""
+        return {name: _plain(getattr(self, name)) for name in self.fitted}
+
+    @classmethod
+    def from_dict(cls, kept, encoding):
+        """The fitted classifier that to_dict came from. Raises ValueError where its shapes do not fit the encoding."""
+        model, n = cls(encoding, None), len(encoding.numeric)
+        model.is_skewed, model.flagged = np.array(kept["is_skewed"], bool), np.array(kept["flagged"], int)
+        for name in ("bounds", "medians", "means", "scales", "coefficients"):
+            setattr(model, name, _numbers(kept, name))
+        model.intercept = float(_numbers(kept, "intercept"))
+        size = n + len(model.flagged) + sum(len(levels) for levels in encoding.categorical.values())
+        shapes = {"is_skewed": (n,), "bounds": (2, n), "medians": (n,)}
+        shapes |= dict.fromkeys(("means", "scales", "coefficients"), (size,))
+        for name, shape in shapes.items():
+            if getattr(model, name).shape != shape:
+                raise ValueError(f"{name} has the shape {getattr(model, name).shape}, not {shape}")
+        if len(model.flagged) and not (model.flagged.min() >= 0 and model.flagged.max() < n):
+            raise ValueError(f"flagged names a column that is not among the {n} numeric ones")
+        return model
+
     def _tame(self, numbers):
         return np.where(self.is_skewed, np.log1p(np.maximum(numbers, 0.0)), numbers)
 
@@ -142,34 +166,47 @@ class Boosting:
         n = len(self.encoding.numeric)
         is_category = np.arange(values.shape[1]) >= n
         self.reference = np.array([_typical(values[:, i], is_category[i]) for i in range(values.shape[1])])
-        self.model = HistGradientBoostingClassifier(
+        model = HistGradientBoostingClassifier(
             **self.settings,
             min_samples_leaf=max(20, len(values) // 1000),
             categorical_features=is_category if is_category.any() else None,
             early_stopping=False,
             random_state=self.seed,
         )
-        self.model.fit(values, labels)
+        self.trees = read_trees(model.fit(values, labels))
         return self
 
     def log_odds(self, values):
         """Log-odds of label 1: array (n_rows,)."""
-        return self.model.decision_function(values)
+        return self.trees.raw_prediction(values)
 
     def contributions(self, values, group_of, groups):
         """What each group of features adds to the log-odds: array (n_rows, groups).
 
         Exact Shapley values between groups against a typical training row (medians, most frequent levels).
         """
-        names = self.encoding.names
-        n = len(self.encoding.numeric)
-        group_of_column = [group_of[name] for name in (*names[n:], *names[:n])]
-        tables = tree_shapley.tabulate(self.model, self.reference[None, :], group_of_column)
-        return tree_shapley.look_up(tables, tree_shapley.see_as_trees_do(self.model, values), groups)
+        group_of_column = [group_of[name] for name in self.encoding.names]
+        tables = tree_shapley.tabulate(self.trees, self.reference[None, :], group_of_column)
+        return tree_shapley.look_up(self.trees, tables, values, groups)
 
     def describe(self):
-        """Settings; the trees themselves stay in memory."""
+        """Settings; the trees themselves are in the model file."""
         return {"settings": self.settings}
+
+    def to_dict(self):
+        """All that log_odds and contributions read, as plain numbers."""
+        return {"reference": _plain(self.reference), "trees": trees_to_dict(self.trees)}
+
+    @classmethod
+    def from_dict(cls, kept, encoding):
+        """The fitted classifier that to_dict came from. Raises ValueError where its shapes do not fit the encoding."""
+        model = cls(encoding, None)
+        # a column that is mostly empty is typically missing
+        model.reference = np.array([np.nan if value is None else value for value in kept["reference"]], float)
+        model.trees = trees_from_dict(kept["trees"])
+        if not len(model.reference) == model.trees.column_count == len(encoding.names):
+            raise ValueError(f"the trees read {model.trees.column_count} columns, not {len(encoding.names)}")
+        return model
 
 
 def choose_classifier(values, labels, groups, encoding, seed, folds=3):
@@ -189,6 +226,18 @@ def choose_classifier(values, labels, groups, encoding, seed, folds=3):
         losses[kind.name] = measures.log_loss(labels, 1 / (1 + np.exp(-np.clip(predicted, -30, 30))))
     better = Boosting if losses[Boosting.name] < losses[Logistic.name] - 0.0005 else Logistic
     return better, losses
+
+
+def _plain(array):
+    """Nested lists of an array's numbers, null for NaN."""
+    return np.where(np.isnan(array), None, array).tolist() if np.asarray(array).dtype.kind == "f" else array.tolist()
+
+
+def _numbers(kept, name):
+    array = np.array(kept[name], float)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds what is no number")
+    return array
 
 
 def _typical(values, is_category):

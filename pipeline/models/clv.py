@@ -1,87 +1,165 @@
-"""Customer lifetime value of a night: the model chosen by what it foretold after a past cut-off, its scores, and how right it was."""
+"""Customer lifetime value of a night: the models chosen by what they foretold at past cut-offs, the scores, and how right they were."""
 
 import numpy as np
 import polars as pl
 
-from pipeline.models import measures
-from pipeline.models.expected_spend import (
-    INTERVAL,
-    SCHEMA,
-    check_enough,
-    fit_purchases,
-    predict_spend,
-    score_purchases,
-    summarise_purchases,
+from pipeline.models.clv_backtest import (
+    HORIZONS,
+    QUANTITIES,
+    fit_challenger,
+    foretell,
+    select_customers,
 )
-from pipeline.models.purchase_models import MODELS, TITLES, compare
+from pipeline.models.clv_checks import check_belief
+from pipeline.models.clv_measures import measure_forecast
+from pipeline.models.expected_spend import SCHEMA, fit_purchases, score_purchases, summarise_purchases
+from pipeline.models.purchase_models import (
+    BASELINES,
+    MODELS,
+    TITLES,
+    pool_rows,
+    race_forecasts,
+    say_gain,
+    say_race,
+    stretch,
+)
 from pipeline.models.records import NotEnoughData, make_backtests, make_model_run, no_backtests
+from pipeline.models.spend_boosting import (
+    BASE_DAYS,
+    describe,
+    predict_horizon,
+    predict_mean,
+    spend_model_from_dict,
+    spend_model_to_dict,
+)
+
+# one past cut-off may be a lucky season
+MIN_ORIGINS = 2
+# the columns of SCHEMA that a quantity over a horizon fills
+COLUMNS = {
+    "orders": ("expected_orders_{}d", "expected_orders_{}d_low", "expected_orders_{}d_high"),
+    "spend": ("clv_{}d_amount", "clv_{}d_low", "clv_{}d_high"),
+}
 
 
-def run_clv(facts, as_of, facts_at_cut_off=None, outcomes=None, horizon_days=None, seed=20260101):
-    """Fit and score tonight's customers; backtest too when an earlier cut-off's facts and outcomes are given.
+def run_clv(facts, as_of, past=None, in_use=None, seed=20260101, discount_rate_yearly=0.0, kept=None):
+    """Fit and score tonight's customers by the models that did best at past cut-offs.
 
-    outcomes: customer_id, order_day_count, net_spend_amount in [cut_off, cut_off + horizon_days); a customer
-    who is not in it bought nothing. Returns (scores of SCHEMA sorted by customer_id, model_run dict,
-    backtests frame).
+    past: facts at past cut-offs (column as_of) with orders_next_90d, spend_next_90d, orders_next_365d, spend_next_365d, each null
+    where its window had not passed by tonight; None without history. in_use: `used` of the params of the last run that was used.
+    kept: what the model file of an earlier night holds; then nothing is fitted, and it scores. Returns (scores of SCHEMA sorted by
+    customer_id, no rows unless the status is 'used'; model_run dict; backtests frame). Where the challenger is in use the
+    run holds under "kept" what its params lack: the trees.
     """
-    purchases, name, backtests = summarise_purchases(facts), next(iter(MODELS)), no_backtests()
-    if not (facts_at_cut_off is None or outcomes is None or horizon_days is None):
-        name, backtests = backtest_clv(facts_at_cut_off, outcomes, horizon_days, as_of, seed)
+    purchases = summarise_purchases(facts)
+    if kept:
+        scores = score_clv(facts, purchases, kept, seed, discount_rate_yearly)
+        return scores, make_model_run(as_of, "clv", "used", "", len(scores)), no_backtests()
+    used, judged, backtests = backtest_clv(past, as_of, in_use, seed)
     try:
-        params, metrics, notes = fit_purchases(purchases, name)
+        params, metrics, notes = fit_purchases(purchases, used["purchases"])
     except NotEnoughData as error:
         run = make_model_run(as_of, "clv", "not enough data", str(error), 0)
         return pl.DataFrame(schema=SCHEMA), run, no_backtests()
-    scores = score_purchases(purchases, params, seed)
-    message = "; ".join([f"{TITLES[name]}, fitted on {len(purchases):,} customers", *notes])
-    return scores, make_model_run(as_of, "clv", "used", message, len(scores), params, metrics), backtests
+    params["used"], challenger = used, None
+    if "boosting" in used.values():
+        challenger, _ = fit_challenger(select_customers(past), params, seed)
+        params["boosting"] = describe(challenger)
+    trained = params | ({"challenger": spend_model_to_dict(challenger)} if challenger else {})
+    scores = score_clv(facts, purchases, trained, seed, discount_rate_yearly)
+    status, doubts = check_belief(used["purchases"], metrics, purchases, scores)
+    if status == "held" or None in used.values():
+        status, scores = "held", scores.clear()
+    fitted = f"{TITLES[used['purchases']]}, fitted on {len(purchases):,} customers"
+    message = "; ".join([fitted, *doubts, *judged, *notes])
+    run = make_model_run(as_of, "clv", status, message, len(scores), params, metrics)
+    return scores, run | ({"kept": trained} if challenger else {}), backtests
 
 
-def backtest_clv(facts_at_cut_off, outcomes, horizon_days, as_of, seed=20260101):
-    """Fit at the cut-off, predict the horizon, compare with what happened: (model of purchases to use, ops.backtests rows).
+def score_clv(facts, purchases, trained, seed, discount_rate_yearly):
+    """Scores of SCHEMA by what a training left: params of the run, with the trees under 'challenger' where it is in use."""
+    scores = score_purchases(purchases, trained, seed, discount_rate_yearly)
+    if "challenger" not in trained:
+        return scores
+    challenger = spend_model_from_dict(trained["challenger"])
+    return put_in_challenger(scores, facts, purchases, trained, challenger)
 
-    Baseline 'own rate': each customer goes on at x / age and the own average spend. The frame has no rows
-    where the cut-off has not enough data.
+
+def put_in_challenger(scores, facts, purchases, params, challenger):
+    """Scores with the challenger's figures where it is in use: expectation, interval and discounted amount.
+
+    The other figures stay; a year is never expected to hold less than its first 90 days.
     """
-    purchases = summarise_purchases(facts_at_cut_off)
-    try:
-        check_enough(purchases)
-    except NotEnoughData:
-        return next(iter(MODELS)), no_backtests()
-    found = purchases.select("customer_id").join(outcomes, on="customer_id", how="left", maintain_order="left")
-    orders = found["order_day_count"].fill_null(0).cast(pl.Float64).to_numpy()
-    spend = found["net_spend_amount"].cast(pl.Float64).fill_null(0.0).to_numpy()
-    weeks = [purchases[column].to_numpy() / 7 for column in ("t_days", "age_days")]
-    name, rows = compare(purchases["x"].to_numpy().astype(float), *weeks, orders, horizon_days / 7, seed)
-    params, _, _ = fit_purchases(purchases, name)
-    predicted = predict_spend(purchases, params, horizon_days, seed)
-    x, z = purchases["x"].to_numpy(), purchases["z"].to_numpy()
-    own_orders = x / np.maximum(purchases["age_days"].to_numpy(), 1) * horizon_days
-    n = len(purchases)
-    for what, actual, model, naive in (
-        ("orders", orders, predicted["orders"], own_orders),
-        ("spend", spend, predicted["amount"], own_orders * z),
-    ):
-        rows.append((f"{what}_total", float(model.sum()), "actual", float(actual.sum()), n))
-        for measure in (
-            measures.bias_share,
-            measures.mae,
-            measures.rmse,
-            measures.correlation,
-            measures.normalised_gini,
-        ):
-            value, own = measure(actual, model), measure(actual, naive)
-            rows.append((f"{what}_{measure.__name__}", value, "own rate", own, n))
-        rows.append((f"{what}_rmse", measures.rmse(actual, model), "zero", measures.rmse(actual, 0 * model), n))
-        for position, (mean, happened, count) in enumerate(measures.deciles(actual, model), start=1):
-            rows.append((f"{what}_decile_{position:02d}", mean, "actual", happened, count))
-    for repeats in range(8):
-        group = x == repeats if repeats < 7 else x >= 7
-        if group.any():
-            mean, happened = float(predicted["orders"][group].mean()), float(orders[group].mean())
-            label = f"orders_mean_x{repeats}" + ("_or_more" if repeats == 7 else "")
-            rows.append((label, mean, "actual", happened, int(group.sum())))
-    covered = float(np.mean((spend >= predicted["low"]) & (spend <= predicted["high"])))
-    rows.append(("spend_interval_coverage", covered, "nominal", INTERVAL[1] - INTERVAL[0], n))
-    cut_off = purchases["as_of"][0]
-    return name, make_backtests(as_of, "clv", cut_off, horizon_days, rows)
+    used = params["used"]
+    means, columns = predict_mean(select_customers(facts), challenger), {}
+    for days in HORIZONS:
+        ratio = 1.0 if days == BASE_DAYS else stretch(params, purchases, days, BASE_DAYS)
+        figures = predict_horizon(challenger, means, ratio, days)
+        for quantity, names in COLUMNS.items():
+            if used.get(f"{quantity}_{days}d") == "boosting":
+                for name, figure in zip(names, QUANTITIES[quantity], strict=True):
+                    columns[name.format(days)] = figures[figure]
+    if "clv_365d_amount" in columns:
+        whole = scores["clv_365d_amount"].to_numpy()
+        worth = scores["clv_365d_discounted_amount"].to_numpy() / np.where(whole > 0, whole, 1.0)
+        columns["clv_365d_discounted_amount"] = columns["clv_365d_amount"] * np.where(whole > 0, worth, 1.0)
+    scores = scores.with_columns(pl.Series(name, values).round(6) for name, values in columns.items())
+    for quantity, (mean, _, high) in COLUMNS.items():
+        if used[f"{quantity}_90d"] != used[f"{quantity}_365d"]:
+            year, high = mean.format(365), high.format(365)
+            scores = scores.with_columns(pl.max_horizontal(mean.format(90), year).alias(year))
+            if quantity == "spend":
+                scores = scores.with_columns(pl.max_horizontal(year, high).alias(high))
+    return scores.with_columns(margin_365d_amount=(pl.col("clv_365d_amount") * pl.col("margin_share")).round(6))
+
+
+def backtest_clv(past, as_of, in_use=None, seed=20260101):
+    """Hold every candidate to what came after past cut-offs: (used, words on it, ops.backtests rows).
+
+    used: which model gives what: 'purchases' (p_alive, and the orders and spend that the challenger does not give), and for each
+    figure orders_90d, spend_90d, orders_365d, spend_365d that model's name or 'boosting'; None where nothing beats the baselines. The
+    model in use stays unless beaten (purchase_models.race), or judged at one origin only. A figure whose window has not passed
+    since any cut-off is that of the model of purchases.
+    """
+    in_use = in_use or {}
+    first = in_use.get("purchases") or next(iter(MODELS))
+    used = {"purchases": first} | {f"{quantity}_{days}d": first for days in HORIZONS for quantity in QUANTITIES}
+    if past is None or past.is_empty():
+        return used, ["not judged: no past cut-off whose 90 days have passed"], no_backtests()
+    forecasts, words = foretell(select_customers(past), seed, first)
+    quarter = [forecast for forecast in forecasts if forecast.days == BASE_DAYS]
+    if not quarter:
+        words.append("not judged: no past cut-off with enough customers whose 90 days have passed")
+        return used, words, no_backtests()
+    is_open = len(quarter) >= MIN_ORIGINS
+    if not is_open:
+        words.append(f"judged at one past cut-off (needs {MIN_ORIGINS} to replace a model): nothing is replaced")
+
+    # the model in use comes first: it keeps its place unless it cannot run at all
+    timing = [name for name in dict.fromkeys([first, *MODELS]) if all(name in said.candidates for said in quarter)]
+    if not timing:
+        words.append("not judged: no model of purchases has figures at every past cut-off")
+        return used, words, no_backtests()
+    result = race_forecasts(quarter, "orders", timing, first, seed, is_open=is_open)
+    frames = [make_backtests(as_of, "clv", quarter[0].cut_off, BASE_DAYS, pool_rows("orders", result))]
+    used["purchases"] = result.champion
+    if result.champion != first:
+        words.append(f"{TITLES[result.champion]} replaces {TITLES[first]}: {say_gain(result, result.champion)}")
+    is_challenged = is_open and sum("boosting" in forecast.candidates for forecast in quarter) >= MIN_ORIGINS
+    for days in HORIZONS:
+        judged = [forecast for forecast in forecasts if forecast.days == days]
+        for quantity in QUANTITIES:
+            figure = f"{quantity}_{days}d"
+            used[figure] = used["purchases"]
+            if judged:
+                shared = [forecast for forecast in judged if is_challenged and "boosting" in forecast.candidates]
+                names = [used["purchases"], *(["boosting"] if shared else [])]
+                result = race_forecasts(shared or judged, quantity, names, in_use.get(figure), seed, BASELINES)
+                used[figure] = result.champion
+                words.append(f"{quantity} of {days} days: {say_race(result, len(shared or judged))}")
+                rows = pool_rows(quantity, result)
+                frames.append(make_backtests(as_of, "clv", judged[0].cut_off, days, rows))
+    for forecast in forecasts:
+        rows = measure_forecast(forecast, used["purchases"], seed)
+        frames.append(make_backtests(as_of, "clv", forecast.cut_off, forecast.days, rows))
+    return used, words, pl.concat(frames)

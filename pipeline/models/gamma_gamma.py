@@ -5,8 +5,9 @@ gamma. x: repeat purchases; z: their average spend, in money; gamma is in money 
 """
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.special import betaln, digamma
+
+from pipeline.models.likelihood import maximise
 
 NAMES = ("p", "q", "gamma")
 LOG_BOUNDS = (-7.0, 9.0)
@@ -15,29 +16,20 @@ LOG_BOUNDS = (-7.0, 9.0)
 def fit(x, z):
     """Maximum likelihood by L-BFGS on the logs of the parameters, with the analytic gradient.
 
-    x >= 1 and z > 0: arrays of shape (n_repeaters,). Returns (params, log_likelihood, is_converged).
+    x >= 1 and z > 0: arrays of shape (n_repeaters,). Returns (params, log_likelihood, likelihood.Search: true when converged).
+    Four starts; the best one wins.
     """
     x, z = np.asarray(x, float), np.asarray(z, float)
     scale = float(z.mean())
-    data = _prepare(x, z / scale)
 
-    def objective(log_params):
-        value, gradient = _log_likelihood_and_gradient(np.exp(log_params), data)
-        return -value / len(x), -gradient * np.exp(log_params) / len(x)
+    def likelihood_of(rows, _):
+        data = _prepare(*rows)
+        return lambda values: _log_likelihood_and_gradient(values, data)
 
-    best = minimize(
-        objective,
-        np.log([5.0, 4.0, 0.6]),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=[LOG_BOUNDS] * 3,
-        options={"maxiter": 500, "ftol": 1e-13, "gtol": 1e-7},
-    )
-    values = np.exp(best.x) * [1, 1, scale]
-    is_inside = bool(np.all((best.x > LOG_BOUNDS[0] + 1e-6) & (best.x < LOG_BOUNDS[1] - 1e-6)))
-    is_flat = bool(np.max(np.abs(best.jac)) < 1e-4)
-    params = dict(zip(NAMES, values.tolist(), strict=True))
-    return params, float(-best.fun * len(x) - len(x) * np.log(scale)), is_inside and is_flat
+    starts = ((5.0, 4.0, 0.6), (1.0, 2.0, 1.0), (20.0, 1.5, 0.1), (2.0, 20.0, 10.0))
+    values, likelihood, search = maximise(likelihood_of, starts, LOG_BOUNDS, (x, z / scale), np.ones(len(x)))
+    params = dict(zip(NAMES, (values * [1, 1, scale]).tolist(), strict=True))
+    return params, likelihood - len(x) * float(np.log(scale)), search
 
 
 def log_likelihood(params, x, z):

@@ -15,7 +15,7 @@ from pipeline.models import bgnbd
 
 
 def fit(x, t_x, age, counts):
-    """Maximum likelihood, as bgnbd.fit: (params, log_likelihood, is_converged) from one row per distinct (x, t_x, age)."""
+    """Maximum likelihood, as bgnbd.fit: (params, log_likelihood, Search) from one row per distinct (x, t_x, age)."""
     return bgnbd.fit_with_flips(x, t_x, age, counts, 1)
 
 
@@ -43,7 +43,12 @@ def expected_purchases(params, t):
 
 def conditional_expected_purchases(params, x, t_x, age, t):
     """E[Y(t)]: expected purchases in (age, age + t] of a customer with (x, t_x, age)."""
-    return prob_alive(params, x, t_x, age) * bgnbd.expected_while_alive(_stayed(params), x, age, t)
+    return prob_alive(params, x, t_x, age) * expected_while_alive(params, x, age, t)
+
+
+def expected_while_alive(params, x, age, t):
+    """Expected purchases in (age, age + t] of a customer who is alive at age."""
+    return bgnbd.expected_while_alive(_stayed(params), x, age, t)
 
 
 def prob_purchases_while_alive(params, count, x, age, t):

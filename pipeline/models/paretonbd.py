@@ -26,17 +26,24 @@ def fit(x, t_x, age, counts):
     """Maximum likelihood by L-BFGS on the logs of the parameters, with the analytic gradient.
 
     x, t_x, age, counts: arrays of shape (n_rows,), one row per distinct (x, t_x, age), counts its customers.
-    Returns (params, log_likelihood, is_converged). Two starts; the better one wins.
+    Returns (params, log_likelihood, likelihood.Search: true when converged). Four starts; the best one wins.
     """
     x, t_x, age, counts = (np.asarray(column, float) for column in (x, t_x, age, counts))
     typical_age = float(np.average(age, weights=counts)) or 1.0
-    values, likelihood, is_converged = maximise(
-        lambda values: _value_and_gradient(values, x, t_x, age, counts),
-        ((0.5, typical_age / 4, 0.5, typical_age / 4), (1.0, typical_age, 1.0, typical_age)),
-        LOG_BOUNDS,
-        counts.sum(),
+    starts = (
+        (0.5, typical_age / 4, 0.5, typical_age / 4),
+        (1.0, typical_age, 1.0, typical_age),
+        (0.2, typical_age / 20, 2.0, typical_age),
+        (3.0, typical_age, 0.3, typical_age / 10),
     )
-    return dict(zip(NAMES, values.tolist(), strict=True)), likelihood, is_converged
+    values, likelihood, search = maximise(
+        lambda rows, counts: lambda values: _value_and_gradient(values, *rows, counts),
+        starts,
+        LOG_BOUNDS,
+        (x, t_x, age),
+        counts,
+    )
+    return dict(zip(NAMES, values.tolist(), strict=True)), likelihood, search
 
 
 def log_likelihood(params, x, t_x, age, counts=1):

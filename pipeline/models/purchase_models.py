@@ -1,42 +1,149 @@
-"""Which model of purchases is used: the BG/NBD, unless another foretold the orders after a past cut-off better."""
+"""The models of purchases, and which candidate is used: the one in use, until another foretold past cut-offs better than chance."""
+
+from typing import NamedTuple
 
 import numpy as np
 
 from pipeline.models import bgnbd, mbgnbd, measures, paretonbd
+from pipeline.models.records import Measured
 
 # the first is in use until another is better by more than chance
 MODELS = {"bgnbd": bgnbd, "mbgnbd": mbgnbd, "paretonbd": paretonbd}
-TITLES = {"bgnbd": "BG/NBD", "mbgnbd": "MBG/NBD", "paretonbd": "Pareto/NBD"}
-COMPARED_CUSTOMERS = 50_000
+TITLES = {"bgnbd": "BG/NBD", "mbgnbd": "MBG/NBD", "paretonbd": "Pareto/NBD", "boosting": "gradient boosting"}
+# what anyone would say without a model: see clv_backtest
+BASELINES = ("own rate", "zero", "mean")
 
 
-def compare(x, t_x, age, orders, weeks, seed):
-    """Fit every model at a cut-off and hold it to the orders that came after: (name of the best, backtest rows).
+class Race(NamedTuple):
+    """Who foretold best. champion: None where nobody beats the baselines. errors: name -> mean squared error, candidates and
+    baselines. gains: name -> (gain over the model in use: mean, low, high), 95 % bootstrap by customer. row_count: forecasts."""
 
-    x, t_x, age: as in the models, in weeks; orders: purchase days in the weeks after; float arrays, shape (n_customers,),
-    of which at most COMPARED_CUSTOMERS are used, evenly spread. Rows: (metric, value, baseline, baseline_value, row_count).
-    The first model is replaced by the one of least squared error, if the 95 % bootstrap interval of the difference leaves
-    out zero; a model that did not converge is not in the race.
+    champion: str | None
+    in_use: str
+    errors: dict
+    gains: dict
+    beaten_by: str | None
+    row_count: int
+
+
+def stretch(params, rows, days, base_days):
+    """Expected orders in days over those in base_days, given a customer still: array of the rows of summarise_purchases' frame."""
+    name = next(name for name in MODELS if name in params)
+    x, age = rows["x"].to_numpy().astype(float), rows["age_days"].to_numpy() / 7
+    long, short = (MODELS[name].expected_while_alive(params[name], x, age, length / 7) for length in (days, base_days))
+    return long / np.maximum(short, 1e-12)
+
+
+def race(customers, candidates, baselines, in_use, seed, is_proven=False, is_open=True):
+    """A Race by squared error, pooled over forecasts at several cut-offs.
+
+    customers: id of each forecast's customer, shape (n_forecasts,); one stands at several cut-offs, and is drawn as one.
+    candidates, baselines: name -> squared errors, shape (n_forecasts,). in_use: a candidate, who stays unless the 95 % interval of
+    another's gain leaves out zero (and the race is_open); then the greatest gain wins. The champion has to have a smaller mean than
+    every baseline; if it is_proven (in use since an earlier night), a baseline has to beat it beyond its interval, lest scores come
+    and go with chance. Where it fails, the best candidate that does beat the baselines is used; where there is none, nobody. Without
+    baselines there is always a champion.
     """
-    step = -(-len(x) // COMPARED_CUSTOMERS)
-    x, t_x, age, orders = (column[::step] for column in (x, t_x, age, orders))
-    errors, rows = {}, []
-    for name, model in MODELS.items():
-        params, _, is_converged = model.fit(x, t_x, age, np.ones(len(x)))
-        if is_converged or not errors:
-            expected = model.conditional_expected_purchases(params, x, t_x, age, weeks)
-            errors[name] = (expected - orders) ** 2
-            rows.append(
-                (f"{name}_orders_rmse", measures.rmse(orders, expected), "zero", measures.rmse(orders, 0.0), len(x))
+    errors = {name: float(values.mean()) for name, values in (candidates | baselines).items()}
+    groups = np.unique(customers, return_inverse=True)[1]
+
+    def gain(name, over):
+        difference = (candidates | baselines)[over] - (candidates | baselines)[name]
+        return float(difference.mean()), *interval_by_customer(difference, groups, seed)
+
+    gains = {name: gain(name, in_use) for name in candidates if name != in_use}
+    better = {name: found[0] for name, found in gains.items() if is_open and found[1] > 0}
+    champion = max(better, key=better.get) if better else in_use
+    best = min(baselines, key=lambda name: errors[name], default=None)
+    beaten_by = None
+    if baselines and not errors[champion] < errors[best]:
+        is_kept = is_proven and champion == in_use and not gain(best, champion)[1] > 0
+        if not is_kept:
+            beaten_by = best
+            rest = [name for name in candidates if errors[name] < errors[best]]
+            champion = min(rest, key=lambda name: errors[name]) if rest else None
+    return Race(champion, in_use, errors, gains, beaten_by, len(groups))
+
+
+def interval_by_customer(values, groups, seed, level=0.95):
+    """(low, high) of the mean of values by the bootstrap over customers. groups: whose each value is, integers from 0."""
+    totals, sizes = np.bincount(groups, values), np.bincount(groups).astype(float)
+    # neighbours are drawn together above this many: ids are in no order
+    if len(totals) > measures.BOOTSTRAP_GROUPS:
+        edges = np.linspace(0, len(totals), measures.BOOTSTRAP_GROUPS + 1).astype(int)[:-1]
+        totals, sizes = np.add.reduceat(totals, edges), np.add.reduceat(sizes, edges)
+    count = len(totals)
+    drawn = (
+        np.random.default_rng(seed)
+        .multinomial(count, np.full(count, 1 / count), measures.BOOTSTRAP_DRAWS)
+        .astype(float)
+    )
+    low, high = np.quantile((drawn @ totals) / (drawn @ sizes), [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def race_forecasts(forecasts, quantity, names, in_use, seed, baselines=(), is_open=True):
+    """A Race between the named candidates over the Forecasts (clv_backtest) that hold all of them; quantity: orders or spend.
+
+    in_use: who was in use last night, or None; where it is not in the race, the first name is in its place.
+    """
+    mean = {"orders": "orders", "spend": "amount"}[quantity]
+    shared = [forecast for forecast in forecasts if all(name in forecast.candidates for name in names)]
+
+    def errors(values):
+        parts = [(values(forecast) - forecast.actual[quantity]) ** 2 for forecast in shared]
+        return np.concatenate(parts)
+
+    return race(
+        np.concatenate([forecast.customers for forecast in shared]),
+        {name: errors(lambda forecast, name=name: forecast.candidates[name][mean]) for name in names},
+        {name: errors(lambda forecast, name=name: forecast.baselines[name][quantity]) for name in baselines},
+        in_use if in_use in names else names[0],
+        seed,
+        in_use in names,
+        is_open,
+    )
+
+
+def pool_rows(quantity, result):
+    """Rows (Measured) of a Race: each candidate's mean squared error over all origins beside the model in use and the baselines."""
+    n, rows = result.row_count, []
+    for name, (mean, low, high) in result.gains.items():
+        error = result.errors[name]
+        # the difference of errors is the gain with its sign turned
+        rows.append(
+            Measured(
+                f"{quantity}_pooled_squared_error", error, result.in_use, error + mean, n, name, None, None, -high, -low
             )
-            rows.append((f"{name}_orders_total", float(expected.sum()), "actual", float(orders.sum()), len(x)))
-    first, *others = errors
-    better = []
-    for name in others:
-        gain = errors[first] - errors[name]
-        low, high = measures.bootstrap_interval(gain, seed)
-        rows.append((f"{name}_squared_error_gain_low", low, first, 0.0, len(x)))
-        rows.append((f"{name}_squared_error_gain_high", high, first, 0.0, len(x)))
-        if low > 0:
-            better.append((float(gain.mean()), name))
-    return max(better)[1] if better else first, rows
+        )
+    candidates = [result.in_use, *result.gains]
+    for baseline in result.errors.keys() - set(candidates):
+        for name in candidates:
+            found = result.errors[name], baseline, result.errors[baseline]
+            rows.append(Measured(f"{quantity}_pooled_squared_error", *found, n, name))
+    return sorted(rows)
+
+
+def say_gain(result, name):
+    """How much less squared error than the model in use, in words."""
+    mean, low, high = result.gains[name]
+    before = result.errors[result.in_use]
+    return f"squared error {-mean / before:+.1%} (95 % interval {-high / before:+.1%} to {-low / before:+.1%})"
+
+
+def say_race(result, origins):
+    """What came of a race, in words for the run's message."""
+    where = f"at {origins} cut-off{'s' if origins > 1 else ''}"
+    best = [name for name in BASELINES if name in result.errors]
+    best = min(best, key=lambda name: result.errors[name])
+    beside = f"squared error {result.errors[best]:.4g} of the baseline '{best}'"
+    if result.champion is None:
+        return f"nothing beats the {beside} {where} ({TITLES[result.in_use]} {result.errors[result.in_use]:.4g})"
+    words = f"{TITLES[result.champion]} ({result.errors[result.champion]:.4g} against the {beside} {where})"
+    if result.beaten_by:
+        return f"{words}, since {TITLES[result.in_use]} does not beat the baseline"
+    if result.champion != result.in_use:
+        return f"{words} replaces {TITLES[result.in_use]}: {say_gain(result, result.champion)}"
+    for name in result.gains:
+        words += f"; {TITLES[name]} does not replace it: {say_gain(result, name)}"
+    return words

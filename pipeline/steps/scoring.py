@@ -13,7 +13,7 @@ from pipeline.models.next_purchase import run_next_purchase
 from pipeline.models.records import BACKTEST_SCHEMA, MODEL_RUN_SCHEMA
 from pipeline.models.rfm import run_rfm
 from pipeline.models.segments import run_segments
-from pipeline.steps.training_sets import churn_windows, clv_backtest, contract_windows, purchase_windows
+from pipeline.steps.training_sets import churn_windows, clv_past, contract_windows, purchase_windows
 from pipeline.tags.build import build_tags
 from pipeline.transform.build import model_facts
 from pipeline.warehouse import (
@@ -47,7 +47,8 @@ def score(night, report):
 
     keep("rfm", run_rfm(tonight, as_of))
     keep("segments", run_segments(tonight, as_of, _last_params(night, "segments"), settings.seed))
-    keep("clv", run_clv(tonight, as_of, *clv_backtest(night), seed=settings.seed))
+    used, rate = (_last_params(night, "clv") or {}).get("used"), settings.discount_rate_yearly
+    keep("clv", run_clv(tonight, as_of, clv_past(night), used, settings.seed, rate))
     events = ("churn", "next_purchase", "contract_churn")
     in_use = {model: (_last_params(night, model) or {}).get("classifier") for model in events}
     bands = _last_bands(night, "churn", "churn_band")

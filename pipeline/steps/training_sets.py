@@ -3,7 +3,9 @@
 from datetime import timedelta
 
 from pipeline.models import next_purchase
+from pipeline.models.clv_backtest import HORIZONS, PAST_COLUMNS
 from pipeline.models.horizon import run_horizon
+from pipeline.models.spend_boosting import outcome_columns
 from pipeline.transform.build import build_purchase_days, model_facts
 from pipeline.warehouse import frame, value
 
@@ -41,24 +43,41 @@ def choose_cut_offs(night, kept):
 def outcome_horizons(night):
     """(cut-off, days) pairs whose outcomes the models are trained and judged on."""
     pairs = {(day, days) for day in night.cut_offs for days in (night.horizon_days, next_purchase.DAYS)}
-    pairs |= {(day, 2 * night.horizon_days) for day in night.cut_offs[1:2]}
+    pairs |= set(clv_windows(night))
     # a window must have ended
     return sorted(pair for pair in pairs if pair[0] + timedelta(days=pair[1]) <= night.as_of)
 
 
-def clv_backtest(night):
-    """Facts at a cut-off two horizons ago, what came true since, and the days between."""
-    if len(night.cut_offs) < 2:
-        return None, None, None
-    cut_off, days = night.cut_offs[1], 2 * night.horizon_days
-    facts_then = frame(night.con, model_facts("training_facts", f"as_of = date '{cut_off}'") + " order by customer_id")
-    outcomes = frame(
+def clv_windows(night):
+    """(cut-off, days) of the windows that lifetime value learns from and is judged on: those that have passed by tonight."""
+    return [(day, days) for day in night.cut_offs for days in HORIZONS if day + timedelta(days=days) <= night.as_of]
+
+
+def clv_past(night):
+    """Facts at past cut-offs, the columns that lifetime value reads, with orders and spend in the windows that have passed.
+
+    One row per customer with an order and cut-off; None without past cut-offs. orders_next_90d, spend_next_90d, orders_next_365d,
+    spend_next_365d: zero for who bought nothing, null where the window has not passed by tonight.
+    """
+    if not clv_windows(night):
+        return None
+    known = [name for name, *_ in night.con.execute("describe training_facts").fetchall()]
+    columns, joins = [f"facts.{name}" for name in known if name in PAST_COLUMNS], ""
+    for days in HORIZONS:
+        passed = ", ".join(f"date '{day}'" for day, length in clv_windows(night) if length == days) or "null"
+        for name, column in zip(outcome_columns(days), ("order_day_count", "net_spend_amount"), strict=True):
+            columns.append(
+                f"case when facts.as_of in ({passed}) then coalesce(next_{days}.{column}, 0)::double end as {name}"
+            )
+        joins += (
+            f" left join outcomes as next_{days} on facts.customer_id = next_{days}.customer_id"
+            f" and facts.as_of = next_{days}.as_of and next_{days}.horizon_days = {days}"
+        )
+    facts_then = model_facts("training_facts", "order_day_count > 0")
+    return frame(
         night.con,
-        "select customer_id, order_day_count, net_spend_amount from outcomes semi join training_facts"
-        " using (customer_id, as_of)"
-        f" where as_of = date '{cut_off}' and horizon_days = {days} order by customer_id",
+        f"select {', '.join(columns)} from ({facts_then}) as facts{joins} order by facts.as_of, facts.customer_id",
     )
-    return facts_then, outcomes, days
 
 
 def churn_windows(night):

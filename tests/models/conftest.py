@@ -52,6 +52,31 @@ def summarise_days(days, as_of):
     )
 
 
+def summarise_past(days, cut_offs, known_until, horizons=(90, 365)):
+    """summarise_days at each cut-off, with what customers bought in the windows after it; null where a window passes known_until."""
+    frames = []
+    for cut_off in cut_offs:
+        facts = summarise_days(days, cut_off)
+        for horizon in horizons:
+            end = cut_off + dt.timedelta(days=horizon)
+            names = [f"{what}_next_{horizon}d" for what in ("orders", "spend")]
+            bought = (
+                days.filter((pl.col("day") >= cut_off) & (pl.col("day") < end))
+                .group_by("customer_id")
+                .agg(pl.len().cast(pl.Float64).alias(names[0]), pl.col("spend").sum().alias(names[1]))
+            )
+            facts = facts.join(bought, on="customer_id", how="left", maintain_order="left").with_columns(
+                pl.when(pl.lit(end <= known_until)).then(pl.col(names).fill_null(0.0))
+            )
+        frames.append(facts)
+    return pl.concat(frames)
+
+
+@pytest.fixture
+def make_past_of_days():
+    return summarise_past
+
+
 @pytest.fixture
 def make_facts():
     return build_facts

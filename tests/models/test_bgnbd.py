@@ -99,6 +99,18 @@ def test_limits_beside_the_poles_agree_with_their_neighbours():
         assert near[0] == pytest.approx(near[1], rel=1e-3)
 
 
+@pytest.mark.parametrize("a", [0.8, 30.0, 1e5])
+@pytest.mark.parametrize("b", [1e-4, 2.4, 1e5])
+@pytest.mark.parametrize("r", [0.3, 1e5])
+def test_expectations_at_the_far_ends_are_means_over_the_chance_of_leaving(r, a, b):
+    params = {"r": r, "alpha": r * 4, "a": a, "b": b}
+    x, age, t = np.array([0.0, 5.0, 200.0]), np.array([20.0, 50.0, 100.0]), 52.0
+    drawn = np.random.default_rng(1).beta(a, b + x[:, None], (3, 50_000)).clip(1e-300)
+    shape, stretch = (r + x)[:, None], t / (params["alpha"] + age)[:, None]
+    by_hand = (-np.expm1(-shape * np.log1p(drawn * stretch)) / drawn).mean(axis=1)
+    assert bgnbd.expected_while_alive(params, x, age, t) == pytest.approx(by_hand, rel=0.02)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_invariants(seed):
     rng = np.random.default_rng(seed)

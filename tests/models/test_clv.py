@@ -41,49 +41,6 @@ def simulate_facts(make_facts):
     return simulate
 
 
-@pytest.mark.realdata
-def test_cdnow_holdout(cdnow_days, make_facts_of_days):
-    start, end = dt.date(1997, 10, 1), dt.date(1998, 7, 1)
-    outcomes = (
-        cdnow_days.filter((pl.col("day") >= start) & (pl.col("day") < end))
-        .group_by("customer_id")
-        .agg(order_day_count=pl.len(), net_spend_amount=pl.col("spend").sum())
-    )
-    before = make_facts_of_days(cdnow_days, start)
-    _, run, backtests = run_clv(make_facts_of_days(cdnow_days, end), end, before, outcomes, 273)
-    assert run["status"] == "used"
-    found = {
-        (metric, baseline): (value, other)
-        for metric, value, baseline, other in backtests.select(
-            "metric", "value", "baseline", "baseline_value"
-        ).iter_rows()
-    }
-
-    def ours(metric, baseline="own rate"):
-        return found[metric, baseline]
-
-    def close(*values):
-        return pytest.approx(values, rel=2e-3)
-
-    assert found["orders_total", "actual"] == close(1653, 1882)
-    assert found["orders_bias_share", "own rate"][0] == pytest.approx(-0.121, abs=1e-3)
-    assert (1 + ours("orders_bias_share")[1]) * 1882 == pytest.approx(2930, rel=1e-3)
-    assert ours("orders_mae") == close(0.785, 1.024)
-    assert ours("orders_rmse")[0] == pytest.approx(1.608, rel=1e-3)
-    assert ours("orders_correlation")[0] == pytest.approx(0.626, abs=1e-3)
-    by_x = [found[f"orders_mean_x{k}" + ("_or_more" if k == 7 else ""), "actual"] for k in range(8)]
-    model = [0.225, 0.523, 1.044, 1.52, 2.164, 2.654, 3.504, 6.157]
-    actual = [0.237, 0.697, 1.393, 1.56, 2.532, 2.947, 3.862, 6.359]
-    assert [pair[0] for pair in by_x] == pytest.approx(model, rel=1e-3)
-    assert [pair[1] for pair in by_x] == pytest.approx(actual, rel=2e-3)
-    assert found["spend_total", "actual"] == pytest.approx((59_956, 70_976), rel=1e-3)
-    assert ours("spend_bias_share") == pytest.approx((-0.155, 0.61), abs=2e-3)
-    assert ours("spend_mae") == pytest.approx((30.4, 43.3), rel=1e-3)
-    assert ours("spend_normalised_gini") == pytest.approx((0.638, 0.671), abs=1e-3)
-    assert ours("spend_rmse", "zero") == pytest.approx((72.3, 91.7), rel=1e-3)
-    assert ours("spend_interval_coverage", "nominal")[0] == pytest.approx(0.87, abs=0.08)
-
-
 def test_fit_recovers_the_law_and_shapes_hold(simulate_facts):
     facts = simulate_facts(30_000, 1)
     scores, run, backtests = run_clv(facts, AS_OF)
@@ -93,7 +50,9 @@ def test_fit_recovers_the_law_and_shapes_hold(simulate_facts):
         for name, value in LAW[group].items():
             assert params[group][name] == pytest.approx(value, rel=rel)
     assert dict(scores.schema) == SCHEMA and len(scores) == 30_000
-    assert scores["customer_id"].is_sorted() and scores.null_count().sum_horizontal()[0] == 0
+    assert scores["customer_id"].is_sorted()
+    # none of these lines has a cost
+    assert {column.name for column in scores if column.null_count()} == {"margin_share", "margin_365d_amount"}
     assert run["status"] == "used" and run["row_count"] == 30_000
     assert dict(backtests.schema) == BACKTEST_SCHEMA and backtests.is_empty()
     assert abs(json.loads(run["metrics"])["frequency_spend_correlation"]) < 0.05
@@ -103,7 +62,7 @@ def test_fit_recovers_the_law_and_shapes_hold(simulate_facts):
 def test_invariants(simulate_facts, seed):
     facts = simulate_facts(300, seed)
     scores = predict_clv(facts, LAW, seed)
-    values = scores.drop("customer_id", "as_of").to_numpy()
+    values = scores.drop("customer_id", "as_of", "margin_share", "margin_365d_amount").to_numpy()
     assert np.all(np.isfinite(values)) and np.all(values >= 0)
     assert scores.filter(pl.col("p_alive") > 1).is_empty()
     assert scores.filter(pl.col("expected_orders_90d") > pl.col("expected_orders_365d")).is_empty()
@@ -166,10 +125,6 @@ def test_not_enough_data(make_facts, simulate_facts):
     scores, run, _ = run_clv(once, AS_OF)
     assert (len(scores), run["status"]) == (0, "not enough data")
     assert "second purchase day (needs 20, has 0)" in run["message"]
-    enough = simulate_facts(400, 1)
-    outcomes = pl.DataFrame({"customer_id": [], "order_day_count": [], "net_spend_amount": []})
-    _, run, backtests = run_clv(enough, AS_OF, once, outcomes, 90)
-    assert run["status"] == "used" and backtests.is_empty()
 
 
 def test_no_repeat_spend_falls_back_to_the_mean(simulate_facts):

@@ -70,3 +70,19 @@ def test_parameters_are_recovered_in_any_currency():
     in_cents, _, _ = gamma_gamma.fit(x, 100 * z)
     assert in_cents["p"] == pytest.approx(params["p"], rel=1e-6)
     assert in_cents["gamma"] == pytest.approx(100 * params["gamma"], rel=1e-6)
+
+
+def test_parameters_are_recovered_over_20_seeds():
+    found = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        x = rng.geometric(0.3, 4_000)
+        z = rng.gamma(PUBLISHED["p"] * x, 1 / rng.gamma(PUBLISHED["q"], 1 / PUBLISHED["gamma"], len(x))) / x
+        params, likelihood, search = gamma_gamma.fit(x, z)
+        assert search and search.agreeing_count == search.start_count
+        assert likelihood >= gamma_gamma.log_likelihood(PUBLISHED, x, z)
+        found.append([params[name] for name in NAMES])
+    logs = np.log(found) - np.log(list(PUBLISHED.values()))
+    # without bias: the mean error lies within four of its own standard errors
+    assert np.all(np.abs(logs.mean(axis=0)) < 4 * logs.std(axis=0, ddof=1) / np.sqrt(20))
+    assert np.all(logs.std(axis=0) < 0.2)

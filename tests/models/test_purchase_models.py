@@ -1,13 +1,14 @@
 """MBG/NBD and Pareto/NBD: published figures, the printed formulas, and what holds for every such model."""
 
 import numpy as np
+import polars as pl
 import pytest
 from scipy.optimize import check_grad
 from scipy.special import gammaln, hyp2f1, logsumexp
 
 from pipeline.models import bgnbd, mbgnbd, paretonbd
 from pipeline.models.measures import bootstrap_interval
-from pipeline.models.purchase_models import compare
+from pipeline.models.purchase_models import interval_by_customer, race, say_race, stretch
 
 MODELS = {"bgnbd": bgnbd, "mbgnbd": mbgnbd, "paretonbd": paretonbd}
 PUBLISHED = {
@@ -162,6 +163,18 @@ def simulate_and_wait(law, params, age, weeks, seed):
         leaves = np.where(rng.random(age.shape) < drop_out, np.minimum(leaves, now), leaves)
 
 
+def race_of_laws(law, params, seed):
+    """The three models fitted to 20,000 customers of a law at 60 weeks, and raced over their next 40."""
+    age = np.full(20_000, 60.0)
+    x, t_x, orders = simulate_and_wait(law, params, age, 40.0, seed)
+    errors = {}
+    for name, model in MODELS.items():
+        fitted, _, is_converged = model.fit(x, t_x, age, np.ones(len(x)))
+        if is_converged:
+            errors[name] = (model.conditional_expected_purchases(fitted, x, t_x, age, 40.0) - orders) ** 2
+    return race(np.arange(len(x)), errors, {}, "bgnbd", seed)
+
+
 @pytest.mark.parametrize(
     ("law", "params", "chosen"),
     [
@@ -173,13 +186,82 @@ def simulate_and_wait(law, params, age, weeks, seed):
     ],
 )
 def test_another_model_is_chosen_only_where_it_foretold_better_than_chance(law, params, chosen):
-    x, t_x, orders = simulate_and_wait(law, params, np.full(20_000, 60.0), 40.0, 3)
-    name, rows = compare(x, t_x, np.full(20_000, 60.0), orders, 40.0, 3)
-    found = {row[0]: row[1] for row in rows}
-    assert name == chosen
+    found = race_of_laws(law, params, 3)
+    assert found.champion == chosen
     if law != "bgnbd":
-        assert found[f"{law}_orders_rmse"] < found["bgnbd_orders_rmse"]
-        assert (found[f"{law}_squared_error_gain_low"] > 0) == (chosen == law)
+        assert found.errors[law] < found.errors["bgnbd"]
+        assert (found.gains[law][1] > 0) == (chosen == law)
+
+
+CUSTOMERS = np.repeat(np.arange(200), 2)
+
+
+def errors_of(mean, noise=0.0, seed=0):
+    """Squared errors of 200 customers at two cut-offs each, about a mean."""
+    return np.full(400, mean) + noise * np.random.default_rng(seed).normal(size=400)
+
+
+def test_who_is_in_use_stays_unless_beaten_by_more_than_chance():
+    old, chance, better = errors_of(4.0), errors_of(3.99, 1.0), errors_of(3.0, 1.0)
+    baselines = {"zero": errors_of(9.0), "own rate": errors_of(8.0)}
+
+    def champion(candidates, in_use, **options):
+        return race(CUSTOMERS, candidates, baselines, in_use, 1, **options)
+
+    stays = champion({"old": old, "new": chance}, "old")
+    assert (stays.champion, stays.beaten_by) == ("old", None) and stays.gains["new"][1] < 0 < stays.gains["new"][2]
+    assert champion({"old": old, "new": chance}, "new").champion == "new"
+    assert champion({"old": old, "new": better}, "old").champion == "new"
+    # of several that are better, the best
+    assert champion({"old": old, "new": better, "newer": errors_of(2.5, 1.0)}, "old").champion == "newer"
+    assert champion({"old": old, "new": better}, "old", is_open=False).champion == "old"
+
+
+def test_what_does_not_beat_every_baseline_is_not_used():
+    baselines = {"zero": errors_of(3.5), "own rate": errors_of(8.0)}
+    nobody = race(CUSTOMERS, {"old": errors_of(4.0)}, baselines, "old", 1)
+    assert (nobody.champion, nobody.beaten_by) == (None, "zero")
+    assert "nothing beats the squared error 3.5 of the baseline 'zero' at 2 cut-offs" in say_race(
+        race(CUSTOMERS, {"bgnbd": errors_of(4.0)}, baselines, "bgnbd", 1), 2
+    )
+    # a candidate that is not better than the one in use beyond chance, but that beats the baselines, takes its place
+    noisy = errors_of(3.4, 9.0)
+    taken = race(CUSTOMERS, {"old": errors_of(3.6), "new": noisy - noisy.mean() + 3.4}, baselines, "old", 1)
+    assert (taken.champion, taken.beaten_by) == ("new", "zero") and taken.gains["new"][1] < 0
+    # equal is not better
+    assert race(CUSTOMERS, {"old": errors_of(3.5)}, baselines, "old", 1).champion is None
+
+
+def test_a_model_in_use_is_not_dropped_by_a_baseline_that_was_lucky():
+    close = errors_of(4.0, 3.0)
+    candidates = {"old": close - close.mean() + 4.0}
+    lucky, sure = {"mean": errors_of(3.9)}, {"mean": errors_of(3.0)}
+    assert race(CUSTOMERS, candidates, lucky, "old", 1).champion is None
+    assert race(CUSTOMERS, candidates, lucky, "old", 1, is_proven=True).champion == "old"
+    assert race(CUSTOMERS, candidates, sure, "old", 1, is_proven=True).champion is None
+
+
+def test_customers_are_drawn_not_rows():
+    values = np.random.default_rng(5).normal(3.0, 2.0, 500)
+    once = interval_by_customer(values, np.arange(500), 1)
+    # the same customers seen four times over say nothing new
+    assert interval_by_customer(np.tile(values, 4), np.tile(np.arange(500), 4), 1) == pytest.approx(once)
+    assert np.diff(once)[0] == pytest.approx(2 * 1.96 * values.std() / np.sqrt(500), rel=0.1)
+    assert np.diff(bootstrap_interval(np.tile(values, 4), 1))[0] < 0.6 * np.diff(once)[0]
+    # by hand: of two customers, one with 3 and 5, the other with 1, a draw has both (3) or one of them alone (4, 1)
+    assert interval_by_customer(np.array([3.0, 1.0, 5.0]), np.array([0, 1, 0]), 1) == (1.0, 4.0)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_longer_horizon_is_the_ratio_of_expectations(name):
+    rows = pl.DataFrame({"x": [0, 2, 9], "age_days": [70, 210, 350]})
+    model, params = MODELS[name], PUBLISHED[name]
+    ratio = stretch({name: params}, rows, 365, 90)
+    x, age = rows["x"].to_numpy().astype(float), rows["age_days"].to_numpy() / 7
+    t_x = 0.7 * age * (x > 0)
+    year, quarter = (model.conditional_expected_purchases(params, x, t_x, age, days / 7) for days in (365, 90))
+    assert ratio == pytest.approx(year / quarter)
+    assert np.all((ratio > 1) & (ratio < 365 / 90))
 
 
 def test_the_bootstrap_interval_is_that_of_the_mean():

@@ -1,5 +1,6 @@
 -- One row per customer with an order line known at as_of. Key: (customer_id, as_of).
 -- Tastes: what share of the money went to the first category, and which comes second. Ties go by name.
+-- Margin: what the lines with a known unit cost left over. A cost of zero is known.
 with orders_not_counted as (
 
     select
@@ -36,7 +37,10 @@ order_items as (
         order_items.category,
         order_items.brand,
         order_items.quantity,
-        order_items.amount
+        order_items.amount,
+        case when order_items.unit_cost is not null and order_items.quantity is not null then order_items.amount end
+            as costed_amount,
+        case when order_items.amount is not null then order_items.quantity * order_items.unit_cost end as cost_amount
 
     from order_items_as_known as order_items
 
@@ -61,7 +65,9 @@ items_summed_to_taste as (
         category,
         brand,
         sum(quantity) as quantity,
-        sum(amount) as amount
+        sum(amount) as amount,
+        sum(costed_amount) as costed_amount,
+        sum(cost_amount) as cost_amount
 
     from order_items
 
@@ -76,7 +82,9 @@ items_summed_to_customer as (
         as_of,
         sum(quantity)::double as item_count,
         (sum(amount) / nullif(sum(quantity), 0))::decimal(18, 2) as avg_item_price,
-        sum(amount) as amount
+        sum(amount) as amount,
+        coalesce(sum(costed_amount), 0) as costed_amount,
+        coalesce(sum(costed_amount), 0) - coalesce(sum(cost_amount), 0) as margin_amount
 
     from items_summed_to_taste
 
@@ -159,6 +167,9 @@ final as (
         items.as_of,
         items.item_count,
         items.avg_item_price,
+        items.costed_amount::decimal(18, 2) as costed_item_amount,
+        items.margin_amount::decimal(18, 2) as margin_amount,
+        (items.costed_amount / nullif(items.amount, 0))::double as known_cost_share,
         coalesce(categories.category_count, 0) as category_count,
         categories.top_category,
         (categories.top_category_amount / nullif(items.amount, 0))::double as top_category_share,

@@ -75,6 +75,9 @@ final as (
         items.top_brand,
         items.top_brand_share,
         items.avg_item_price,
+        items.costed_item_amount,
+        items.margin_amount,
+        items.known_cost_share,
 
         case when delivered.tickets then coalesce(service.ticket_count, 0) end as ticket_count,
         case when delivered.tickets then coalesce(service.ticket_count_90d, 0) end as ticket_count_90d,

@@ -1,0 +1,169 @@
+"""What each model would have said of orders and spend at past cut-offs (rolling origins), and how right that was.
+
+Every candidate is fitted at the origin on what was known there; the challenger learns from windows that had passed by then.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+import polars as pl
+
+from pipeline.models.expected_spend import check_enough, expect_spend, fit_purchases, predict_spend, summarise_purchases
+from pipeline.models.purchase_models import MODELS, stretch
+from pipeline.models.records import NotEnoughData
+from pipeline.models.spend_boosting import BASE_DAYS, FACTS, fit_spend, outcome_columns, predict_horizon, predict_mean
+
+HORIZONS = (BASE_DAYS, 365)
+# windows of a year would reach far back: one says what there is to say
+MOST_ORIGINS = {BASE_DAYS: 4}
+COMPARED_CUSTOMERS = 50_000
+# a column of spend_boosting.outcome_columns
+OUTCOME = re.compile(r"(?:orders|spend)_next_(\d+)d")
+# of the facts at past cut-offs, what is read here
+PAST_COLUMNS = ("customer_id", "as_of", "is_profiling_allowed", *FACTS)
+# quantity -> its expectation and interval as predict_spend names them
+QUANTITIES = {"orders": ("orders", "orders_low", "orders_high"), "spend": ("amount", "low", "high")}
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What was foretold at one origin over one horizon, and what came. Arrays have shape (n_customers,).
+
+    actual: by quantity (orders, spend). candidates: model -> figures as of predict_spend. baselines: name -> by quantity.
+    """
+
+    cut_off: object
+    days: int
+    customers: np.ndarray
+    x: np.ndarray
+    actual: dict
+    candidates: dict
+    baselines: dict
+
+
+def select_customers(past):
+    """Rows of facts that the models may learn from: customers with an order who did not refuse profiling, sorted by key."""
+    allowed = pl.col("is_profiling_allowed").fill_null(True)
+    return past.filter((pl.col("order_day_count") > 0) & allowed).sort("as_of", "customer_id")
+
+
+def choose_origins(past, days):
+    """Cut-offs whose window of so many days has passed, newest first, windows not overlapping; at most 4 of 90 days, else 1."""
+    name = outcome_columns(days)[0]
+    if name not in past.columns:
+        return []
+    chosen = []
+    for day in sorted(past.filter(pl.col(name).is_not_null())["as_of"].unique(), reverse=True):
+        if not chosen or day + timedelta(days=days) <= chosen[-1]:
+            chosen.append(day)
+    return chosen[: MOST_ORIGINS.get(days, 1)]
+
+
+def foretell(past, seed, in_use="bgnbd", horizons=HORIZONS):
+    """(Forecasts at every origin, notes: what could not be done) from facts at past cut-offs with the outcome_columns.
+
+    past: frame of select_customers; an outcome is null where its window has not passed. in_use: the model of purchases by which the
+    challenger's figures are stretched to longer horizons.
+    """
+    asked = {}
+    for days in horizons:
+        for origin in choose_origins(past, days):
+            asked.setdefault(origin, []).append(days)
+    found, notes, lacking = [], [], []
+    for origin in sorted(asked, reverse=True):
+        rows = past.filter(pl.col("as_of") == origin)
+        rows = rows[:: -(-len(rows) // COMPARED_CUSTOMERS)]
+        purchases = summarise_purchases(rows)
+        try:
+            check_enough(purchases)
+        except NotEnoughData as error:
+            notes.append(f"not judged at {origin}: {error}")
+            continue
+        params = {name: fit_purchases(purchases, name) for name in MODELS}
+        # a model that did not converge is not in the race, but for the one in use: somebody has to run
+        params = {
+            name: fitted
+            for name, (fitted, metrics, _) in params.items()
+            if metrics[f"{name}_converged"] or name == in_use
+        }
+        # nor is one whose formulas break down at the bounds of its search
+        params = {
+            name: fitted
+            for name, fitted in params.items()
+            if all(np.isfinite(expect_spend(purchases, fitted, days)["orders"]).all() for days in horizons)
+        }
+        if not params:
+            notes.append(f"not judged at {origin}: no model of purchases has figures for everybody")
+            continue
+        stretch_by = params.get(in_use) or next(iter(params.values()))
+        challenger, why = fit_challenger(known_at(past, origin), stretch_by, seed, horizons)
+        lacking += [why] if why else []
+        means = predict_mean(rows, challenger) if challenger else None
+        for days in asked[origin]:
+            candidates = {name: predict_spend(purchases, params[name], days, seed) for name in params}
+            if challenger:
+                ratio = 1.0 if days == BASE_DAYS else stretch(stretch_by, purchases, days, BASE_DAYS)
+                candidates["boosting"] = predict_horizon(challenger, means, ratio, days)
+            actual = {
+                quantity: rows[name].cast(pl.Float64).to_numpy()
+                for quantity, name in zip(QUANTITIES, outcome_columns(days), strict=True)
+            }
+            naive = _predict_naively(purchases, past, origin, days)
+            ids, x = purchases["customer_id"].to_numpy(), purchases["x"].to_numpy()
+            found.append(Forecast(origin, days, ids, x, actual, candidates, naive))
+    if lacking:
+        notes.append(f"no gradient boosting at {len(lacking)} of {len(asked)} past cut-offs: {lacking[0]}")
+    return found, notes
+
+
+def known_at(past, origin):
+    """The rows of earlier cut-offs as they stood at the origin: an outcome whose window had not passed by then is null."""
+    rows = past.filter(pl.col("as_of") < origin)
+    days_of = {name: int(found[1]) for name in past.columns if (found := OUTCOME.fullmatch(name))}
+    return rows.with_columns(
+        pl.when(pl.col("as_of") + timedelta(days=days) <= origin).then(pl.col(name)).alias(name)
+        for name, days in days_of.items()
+    )
+
+
+def fit_challenger(past, params, seed, horizons=HORIZONS):
+    """(SpendModel, None) from windows that have passed, or (None, why not). params: as of fit_purchases, to stretch by."""
+
+    def ratio(rows, days):
+        return stretch(params, summarise_in_order(rows), days, BASE_DAYS)
+
+    try:
+        return fit_spend(past, ratio, seed, horizons), None
+    except NotEnoughData as error:
+        return None, str(error)
+
+
+def summarise_in_order(rows):
+    """x and age_days of each row of facts, in the rows' order (stretch needs no more)."""
+    return rows.select(
+        x=pl.col("order_day_count").cast(pl.Int64) - 1,
+        age_days=(pl.col("as_of") - pl.col("first_order_on")).dt.total_days() - 1,
+    )
+
+
+def _predict_naively(purchases, past, origin, days):
+    """What anyone would say: each goes on at the own rate, nobody buys, everyone buys what all did on the average.
+
+    That average is over earlier windows that had passed at the origin, else everyone's rate per day so far.
+    """
+    x, age, z = (purchases[name].to_numpy().astype(float) for name in ("x", "age_days", "z"))
+    own = x / np.maximum(age, 1) * days
+    names = outcome_columns(days)
+    earlier = known_at(past, origin).filter(pl.col(names[0]).is_not_null())
+    if len(earlier):
+        means = [float(earlier[name].cast(pl.Float64).mean()) for name in names]
+    else:
+        rates = (x.sum() / max(age.sum(), 1), (x * z).sum() / max(age.sum(), 1))
+        means = [rate * days for rate in rates]
+    return {
+        "own rate": {"orders": own, "spend": own * z},
+        "zero": {quantity: np.zeros(len(x)) for quantity in QUANTITIES},
+        "mean": {quantity: np.full(len(x), mean) for quantity, mean in zip(QUANTITIES, means, strict=True)},
+    }

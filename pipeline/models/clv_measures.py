@@ -1,0 +1,128 @@
+"""How right a forecast of orders and spend was: rows for ops.backtests, with bootstrap intervals over customers."""
+
+import numpy as np
+
+from pipeline.models import measures
+from pipeline.models.clv_backtest import QUANTITIES
+from pipeline.models.expected_spend import INTERVAL
+from pipeline.models.records import Measured
+
+DRAWS = 200
+MEASURES = {name: getattr(measures, name) for name in ("bias_share", "mae", "rmse", "correlation", "normalised_gini")}
+
+
+def measure_forecast(forecast, in_use, seed):
+    """Rows (Measured) of one Forecast: every candidate against every baseline. in_use: whose means by x are shown."""
+    sample = Resample(len(forecast.x), seed)
+    rows = [row for quantity in QUANTITIES for row in _measure_quantity(forecast, quantity, sample)]
+    for repeats in range(8):
+        group = forecast.x == repeats if repeats < 7 else forecast.x >= 7
+        if group.any() and in_use in forecast.candidates:
+            foretold = float(forecast.candidates[in_use]["orders"][group].mean())
+            happened = float(forecast.actual["orders"][group].mean())
+            label = f"orders_mean_x{repeats}" + ("_or_more" if repeats == 7 else "")
+            rows.append(Measured(label, foretold, "actual", happened, int(group.sum()), in_use))
+    return rows
+
+
+class Resample:
+    """Bootstrap draws of customers, the same for everything that is measured on them.
+
+    Sums are drawn, not rows: the measures follow from them. Above measures.BOOTSTRAP_GROUPS customers, groups of neighbours are
+    drawn (ids are in no order).
+    """
+
+    def __init__(self, count, seed):
+        groups = min(count, measures.BOOTSTRAP_GROUPS)
+        self.edges = np.linspace(0, count, groups + 1).astype(int)[:-1]
+        self.group_of = np.repeat(np.arange(groups), np.diff(np.append(self.edges, count)))
+        chances = np.full(groups, 1 / groups)
+        # floats: sums of products of whole numbers are far slower
+        self.drawn = np.random.default_rng(seed).multinomial(groups, chances, DRAWS).astype(float)
+        self.counts = self.total(np.ones(count))
+
+    def total(self, values):
+        """Sum of values over each draw: array (DRAWS,). values: shape (n_customers,)."""
+        return self.drawn @ np.add.reduceat(np.asarray(values, float), self.edges)
+
+    def mean(self, values):
+        """Mean of values over each draw."""
+        return self.total(values) / self.counts
+
+    def measure(self, actual, forecasts, with_ranks=True):
+        """{(forecast, measure): its value over each draw} of MEASURES. forecasts: name -> array of actual's shape."""
+        found = {}
+        with np.errstate(divide="ignore", invalid="ignore"):
+            happened, squared = self.mean(actual), self.mean(actual**2)
+            for name, values in forecasts.items():
+                foretold = self.mean(values)
+                found[name, "bias_share"] = foretold / happened - 1
+                found[name, "mae"] = self.mean(np.abs(values - actual))
+                found[name, "rmse"] = np.sqrt(self.mean((values - actual) ** 2))
+                spread = (squared - happened**2) * (self.mean(values**2) - foretold**2)
+                found[name, "correlation"] = (self.mean(actual * values) - happened * foretold) / np.sqrt(spread)
+            if with_ranks:
+                for name, ginis in self._ginis(actual, forecasts).items():
+                    found[name, "normalised_gini"] = ginis
+        return found
+
+    def _ginis(self, actual, forecasts):
+        rank_of = {name: np.unique(-values, return_inverse=True)[1] for name, values in forecasts.items()}
+        perfect = np.unique(-actual, return_inverse=True)[1]
+        found = {name: np.empty(DRAWS) for name in forecasts}
+        for draw, weights in enumerate(self.drawn):
+            weight = weights[self.group_of]
+            weighted = weight * actual
+            best = _lorenz_area(weight, weighted, perfect)
+            for name, rank in rank_of.items():
+                found[name][draw] = _lorenz_area(weight, weighted, rank) / best
+        return found
+
+
+def _lorenz_area(weight, weighted, rank):
+    # that of measures.normalised_gini, of a sample in which each row stands `weight` times
+    sizes, totals = np.bincount(rank, weight), np.bincount(rank, weighted)
+    before, count, total = np.cumsum(totals) - totals, sizes.sum(), totals.sum()
+    return (before * sizes + totals * (sizes + 1) / 2).sum() / total / count - (count + 1) / 2 / count
+
+
+def _measure_quantity(forecast, quantity, sample):
+    mean, low, high = QUANTITIES[quantity]
+    actual, n = forecast.actual[quantity], len(forecast.x)
+    naive = {name: values[quantity] for name, values in forecast.baselines.items()}
+    said = {name: figures[mean] for name, figures in forecast.candidates.items()}
+    drawn = sample.measure(actual, said | {"own rate": naive["own rate"]})
+    # constants rank nobody
+    drawn |= sample.measure(actual, {name: naive[name] for name in ("zero", "mean")}, with_ranks=False)
+    asked = [(measure, "own rate") for measure in MEASURES] + [("rmse", "zero"), ("rmse", "mean")]
+    rows = []
+    for name, values in said.items():
+        rows.append(Measured(f"{quantity}_total", float(values.sum()), "actual", float(actual.sum()), n, name))
+        for measure, baseline in asked:
+            found, other = (MEASURES[measure](actual, given) for given in (values, naive[baseline]))
+            ends = _ends(drawn[name, measure]) + _ends(_difference(drawn[name, measure], drawn[baseline, measure]))
+            rows.append(Measured(f"{quantity}_{measure}", found, baseline, other, n, name, *ends))
+        for position, (foretold, happened, count) in enumerate(measures.deciles(actual, values), start=1):
+            rows.append(Measured(f"{quantity}_decile_{position:02d}", foretold, "actual", happened, count, name))
+        figures = forecast.candidates[name]
+        if low in figures:
+            is_below, is_above = actual < figures[low], actual > figures[high]
+            for label, share, nominal in (
+                ("coverage", ~is_below & ~is_above, INTERVAL[1] - INTERVAL[0]),
+                ("below", is_below, INTERVAL[0]),
+                ("above", is_above, 1 - INTERVAL[1]),
+            ):
+                found = float(share.mean()), "nominal", nominal, n, name, *_ends(sample.mean(share))
+                rows.append(Measured(f"{quantity}_interval_{label}", *found))
+    return rows
+
+
+def _difference(draws, others):
+    # where nobody bought, a share of nothing is infinite
+    with np.errstate(invalid="ignore"):
+        return draws - others
+
+
+def _ends(draws):
+    known = draws[np.isfinite(draws)]
+    return np.quantile(known, [0.025, 0.975]).tolist() if len(known) else [None, None]

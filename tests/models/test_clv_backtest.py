@@ -1,0 +1,258 @@
+"""Rolling origins of lifetime value: the published holdout, no look ahead, who is used and who is not."""
+
+import datetime as dt
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+from pipeline.models import measures
+from pipeline.models.clv import backtest_clv, run_clv
+from pipeline.models.clv_backtest import choose_origins, foretell, known_at, select_customers
+from pipeline.models.clv_measures import MEASURES, Resample, measure_forecast
+from pipeline.models.records import BACKTEST_SCHEMA, make_backtests
+from tests.models.conftest import build_facts
+
+AS_OF = dt.date(2025, 1, 1)
+QUARTERS = [AS_OF - dt.timedelta(days=90 * back) for back in (1, 2, 3, 4)]
+
+
+@pytest.mark.realdata
+def test_cdnow_holdout_of_all_models(cdnow_days, make_past_of_days):
+    # the challenger learns from the two quarters before the holdout, known on 1997-10-01
+    start, end = dt.date(1997, 10, 1), dt.date(1998, 7, 1)
+    cut_offs = [start - dt.timedelta(days=days) for days in (0, 90, 180)]
+    past = select_customers(make_past_of_days(cdnow_days, cut_offs, end, (90, 273)))
+    (forecast,), _ = foretell(past, 20260101, "bgnbd", (273,))
+    assert (forecast.cut_off, forecast.days, len(forecast.x)) == (start, 273, 2357)
+    table = make_backtests(end, "clv", start, 273, measure_forecast(forecast, "bgnbd", 1))
+    found = {
+        (candidate, metric, baseline): (value, other)
+        for candidate, metric, baseline, value, other in table.select(
+            "candidate", "metric", "baseline", "value", "baseline_value"
+        ).iter_rows()
+    }
+
+    def close(*values, rel=2e-3):
+        return pytest.approx(values, rel=rel)
+
+    # reference-numbers.md
+    assert found["bgnbd", "orders_total", "actual"] == close(1653, 1882)
+    assert found["bgnbd", "orders_bias_share", "own rate"][0] == pytest.approx(-0.121, abs=1e-3)
+    assert (1 + found["bgnbd", "orders_bias_share", "own rate"][1]) * 1882 == pytest.approx(2930, rel=1e-3)
+    assert found["bgnbd", "orders_mae", "own rate"] == close(0.785, 1.024)
+    assert found["bgnbd", "orders_rmse", "own rate"][0] == pytest.approx(1.608, rel=1e-3)
+    assert found["bgnbd", "orders_correlation", "own rate"][0] == pytest.approx(0.626, abs=1e-3)
+    by_x = [found["bgnbd", f"orders_mean_x{k}" + ("_or_more" if k == 7 else ""), "actual"] for k in range(8)]
+    assert [pair[0] for pair in by_x] == close(0.225, 0.523, 1.044, 1.52, 2.164, 2.654, 3.504, 6.157, rel=1e-3)
+    assert [pair[1] for pair in by_x] == close(0.237, 0.697, 1.393, 1.56, 2.532, 2.947, 3.862, 6.359)
+    assert found["bgnbd", "spend_total", "actual"] == close(59_956, 70_976, rel=1e-3)
+    assert found["bgnbd", "spend_bias_share", "own rate"] == pytest.approx((-0.155, 0.61), abs=2e-3)
+    assert found["bgnbd", "spend_mae", "own rate"] == close(30.4, 43.3, rel=1e-3)
+    assert found["bgnbd", "spend_normalised_gini", "own rate"] == pytest.approx((0.638, 0.671), abs=1e-3)
+    assert found["bgnbd", "spend_rmse", "zero"] == close(72.3, 91.7, rel=1e-3)
+
+    # measured here: bias, RMSE, normalised Gini of orders and of spend
+    measured = {
+        "mbgnbd": (-0.162, 1.607, 0.664, -0.195, 71.95, 0.638),
+        "paretonbd": (-0.115, 1.603, 0.673, -0.148, 72.18, 0.659),
+    }
+    for name, values in measured.items():
+        ours = [
+            found[name, f"{what}_{measure}", "own rate"][0]
+            for what in ("orders", "spend")
+            for measure in ("bias_share", "rmse", "normalised_gini")
+        ]
+        assert ours == pytest.approx(values, rel=3e-3, abs=1e-3)
+
+    # the challenger ranks spend better than any of them; floors leave room for another version of its library
+    assert found["boosting", "spend_normalised_gini", "own rate"][0] > 0.66
+    assert found["boosting", "spend_rmse", "mean"][0] < 74 < found["boosting", "spend_rmse", "mean"][1]
+    assert found["boosting", "orders_normalised_gini", "own rate"][0] > 0.64
+    assert found["boosting", "orders_rmse", "mean"][0] < 1.8 < found["boosting", "orders_rmse", "mean"][1]
+    for what in ("orders", "spend"):
+        assert abs(found["boosting", f"{what}_bias_share", "own rate"][0]) < 0.25
+    for name in ("bgnbd", "mbgnbd", "paretonbd"):
+        for what in ("orders", "spend"):
+            assert 0.8 <= found[name, f"{what}_interval_coverage", "nominal"][0] < 0.96
+            assert found[name, f"{what}_interval_below", "nominal"][0] < 0.1
+
+
+def simulate_past(make_facts, count, seed, cut_offs=QUARTERS, complainer_share=0.4):
+    """Customers at past cut-offs who go on buying at a steady pace, but who once complained never come back."""
+    rng = np.random.default_rng(seed)
+    rate = rng.gamma(1.0, 0.06, count) + 0.005
+    frames = []
+    for cut_off in cut_offs:
+        age = rng.integers(60, 700, count)
+        x = np.minimum(rng.poisson(rate * age / 7), age // 2)
+        t_days = np.where(x > 0, (age * rng.beta(np.maximum(x, 1), 1)).astype(int).clip(1), 0)
+        has_complained = rng.random(count) < complainer_share
+        bought = rng.poisson(rate * 90 / 7) * ~has_complained
+        first = np.datetime64(cut_off) - age - 1
+        facts = make_facts(
+            as_of=[cut_off] * count,
+            order_count=x + 1,
+            order_day_count=x + 1,
+            recency_days=age + 1 - t_days,
+            first_order_on=pl.Series(first),
+            last_order_on=pl.Series(first + t_days),
+            repeat_day_spend_amount=(x * rng.gamma(20, 2, count)).round(2),
+            net_spend_amount=((x + 1) * 40.0).round(2),
+            complaint_count=has_complained.astype(int),
+        )
+        passed = cut_off + dt.timedelta(days=90) <= AS_OF
+        frames.append(
+            facts.with_columns(
+                orders_next_90d=pl.Series(bought.astype(float)) if passed else None,
+                spend_next_90d=pl.Series((bought * rng.gamma(20, 2, count)).round(2)) if passed else None,
+            )
+        )
+    return pl.concat(frames)
+
+
+@pytest.fixture(scope="module")
+def complaints():
+    """A shop that only the challenger can read: (tonight's facts, past, its run)."""
+    past = simulate_past(build_facts, 700, 1)
+    tonight = simulate_past(build_facts, 700, 2, [AS_OF]).drop("orders_next_90d", "spend_next_90d")
+    return tonight, past, run_clv(tonight, AS_OF, past)
+
+
+def test_the_challenger_replaces_what_it_beats(complaints):
+    tonight, past, (scores, run, backtests) = complaints
+    used = json.loads(run["params"])["used"]
+    assert run["status"] == "used"
+    assert used["orders_90d"] == used["spend_90d"] == "boosting"
+    # no cut-off lies a year back: nobody could judge a year
+    assert used["purchases"] == used["orders_365d"] == used["spend_365d"] != "boosting"
+    assert "orders of 90 days: gradient boosting" in run["message"] and "replaces" in run["message"]
+    assert dict(backtests.schema) == BACKTEST_SCHEMA
+    by_complaint = (
+        scores.join(tonight, on="customer_id").group_by("complaint_count").agg(pl.col("clv_90d_amount").mean())
+    )
+    amount = dict(by_complaint.iter_rows())
+    assert amount[1] < 0.1 * amount[0]
+
+
+def test_scores_of_the_challenger_hang_together(complaints):
+    tonight, _, (scores, run, _) = complaints
+    for days in (90, 365):
+        amount, low, high = (pl.col(f"clv_{days}d_{what}") for what in ("amount", "low", "high"))
+        assert scores.filter((low > amount) | (amount > high) | (low < 0)).is_empty()
+    assert scores.filter(pl.col("clv_90d_amount") > pl.col("clv_365d_amount")).is_empty()
+    assert scores.filter(pl.col("expected_orders_90d") > pl.col("expected_orders_365d")).is_empty()
+    # what a file keeps of the night scores the same
+    kept = json.loads(json.dumps(run["kept"]))
+    again, later, backtests = run_clv(tonight, AS_OF, kept=kept)
+    assert again.equals(scores) and backtests.is_empty() and later["row_count"] == 700
+
+
+def test_every_figure_of_every_candidate_has_a_row(complaints):
+    _, _, (_, _, backtests) = complaints
+    rows = backtests.filter(pl.col("metric") == "orders_rmse", pl.col("baseline") == "zero")
+    assert rows["cut_off"].unique().sort(descending=True).to_list() == QUARTERS
+    # at the oldest there was nothing yet to learn from
+    assert rows.filter(pl.col("candidate") == "boosting")["cut_off"].n_unique() == 3
+    assert rows.filter(pl.col("value_low") > pl.col("value")).is_empty()
+    keys = ["candidate", "cut_off", "horizon_days", "metric", "baseline"]
+    assert backtests.select(keys).is_duplicated().sum() == 0
+    # and the intervals of the challenger hold what they say
+    covered = backtests.filter(pl.col("metric").str.ends_with("interval_coverage"), pl.col("candidate") == "boosting")
+    assert len(covered) == 6 and covered["value"].min() > 0.75
+
+
+def test_no_forecast_looks_ahead(make_facts):
+    past = select_customers(simulate_past(make_facts, 450, 1, QUARTERS[:3]))
+    origin = QUARTERS[1]
+    later = pl.col("as_of") + dt.timedelta(days=90) > origin
+    changed = past.with_columns(
+        pl.when(later).then(pl.col(name) * 9 + 1).otherwise(pl.col(name))
+        for name in ("orders_next_90d", "spend_next_90d")
+    )
+    # facts of later cut-offs too
+    changed = changed.with_columns(
+        repeat_day_spend_amount=pl.when(pl.col("as_of") > origin).then(999.0).otherwise("repeat_day_spend_amount")
+    )
+    one, other = (
+        next(forecast for forecast in foretell(frame, 1, horizons=(90,))[0] if forecast.cut_off == origin)
+        for frame in (past, changed)
+    )
+    assert {*one.candidates} == {*other.candidates} >= {"bgnbd", "boosting"}
+    for name, figures in one.candidates.items():
+        for figure, values in figures.items():
+            assert np.array_equal(values, other.candidates[name][figure]), (name, figure)
+    for name, figures in one.baselines.items():
+        assert all(np.array_equal(values, other.baselines[name][quantity]) for quantity, values in figures.items())
+    assert not np.array_equal(one.actual["orders"], other.actual["orders"])
+
+
+def test_what_was_known_at_an_origin():
+    days = [dt.date(2024, 1, 1), dt.date(2024, 3, 31), dt.date(2024, 4, 1), dt.date(2024, 6, 30)]
+    past = pl.DataFrame({"as_of": days, "orders_next_90d": [1.0, 2, 3, 4], "spend_next_365d": [5.0, 6, 7, 8]})
+    # 2024-03-31 + 90 days is 2024-06-29, and 2024-04-01 + 90 days is 2024-06-30 itself: [cut-off, origin) has passed
+    assert known_at(past, days[3])["orders_next_90d"].to_list() == [1, 2, 3]
+    assert known_at(past, dt.date(2024, 6, 29))["orders_next_90d"].to_list() == [1, 2, None]
+    assert known_at(past, days[3])["spend_next_365d"].to_list() == [None] * 3
+
+
+def test_origins_are_the_newest_whose_windows_do_not_overlap():
+    days = [AS_OF - dt.timedelta(days=45 * back) for back in range(1, 12)]
+    passed = [1.0 if day + dt.timedelta(days=90) <= AS_OF else None for day in days]
+    past = pl.DataFrame({"as_of": days, "orders_next_90d": passed})
+    assert choose_origins(past, 90) == [AS_OF - dt.timedelta(days=90 * back) for back in (1, 2, 3, 4)]
+    assert choose_origins(past, 365) == []
+
+
+def test_a_shop_where_nobody_came_back_is_held(make_facts):
+    past = simulate_past(make_facts, 300, 1, QUARTERS[:2], complainer_share=1.0)
+    scores, run, backtests = run_clv(simulate_past(make_facts, 300, 2, [AS_OF]), AS_OF, past)
+    assert (run["status"], len(scores), run["row_count"]) == ("held", 0, 0)
+    assert "orders of 90 days: nothing beats the squared error 0 of the baseline 'zero'" in run["message"]
+    # measures without a meaning there are null, and no error
+    shares = backtests.filter(pl.col("metric") == "orders_bias_share")
+    assert len(shares) and shares["value"].null_count() == len(shares)
+
+
+def test_one_past_cut_off_replaces_nothing(make_facts):
+    past = simulate_past(make_facts, 300, 1, QUARTERS[:1], complainer_share=0.0)
+    used, words, backtests = backtest_clv(past, AS_OF, {"purchases": "paretonbd"})
+    assert set(used.values()) == {"paretonbd"}
+    assert "judged at one past cut-off (needs 2 to replace a model): nothing is replaced" in words
+    assert backtests["cut_off"].unique().to_list() == QUARTERS[:1]
+
+
+def test_history_that_cannot_judge(make_facts):
+    tonight = simulate_past(make_facts, 300, 2, [AS_OF], complainer_share=0.0)
+    for past, words in (
+        (None, "no past cut-off whose 90 days have passed"),
+        (simulate_past(make_facts, 300, 1, QUARTERS[:1]).clear(), "no past cut-off whose 90 days have passed"),
+        (simulate_past(make_facts, 30, 1, QUARTERS[:1]), "customers with an order (needs 50, has 30)"),
+        (
+            simulate_past(make_facts, 300, 1, QUARTERS[:1]).with_columns(
+                order_day_count=pl.lit(1), last_order_on=pl.col("first_order_on"), repeat_day_spend_amount=pl.lit(0.0)
+            ),
+            "customers with a second purchase day (needs 20, has 0)",
+        ),
+    ):
+        scores, run, backtests = run_clv(tonight, AS_OF, past)
+        assert run["status"] == "used" and len(scores) == 300 and backtests.is_empty()
+        assert words in run["message"] and "not judged" in run["message"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_drawn_measures_are_those_of_drawn_customers(seed):
+    rng = np.random.default_rng(seed)
+    actual = rng.poisson(0.8, 200) * rng.gamma(2, 20, 200)
+    forecasts = {"one": rng.gamma(1, 20, 200).round(-1), "other": actual + rng.normal(0, 30, 200)}
+    sample = Resample(200, seed)
+    found = sample.measure(actual, forecasts)
+    for draw in range(0, 200, 40):
+        rows = np.repeat(np.arange(200), sample.drawn[draw].astype(int))
+        for name, values in forecasts.items():
+            for measure, of in MEASURES.items():
+                assert found[name, measure][draw] == pytest.approx(of(actual[rows], values[rows]), rel=1e-9, abs=1e-9)
+    low, high = np.quantile(found["one", "rmse"], [0.025, 0.975])
+    by_rows = measures.interval_of(measures.rmse, actual, forecasts["one"], forecasts["other"], seed)
+    assert (low, high) == pytest.approx(by_rows[:2], rel=0.1)
