@@ -5,6 +5,7 @@ from scipy.special import expit
 
 from pipeline.models.churn_reasons import CATEGORICAL, NUMERIC, REASON_OF, REASONS, add_derived, word_reasons
 from pipeline.models.classifiers import encode
+from pipeline.models.event_files import model_from_dict, model_to_dict
 from pipeline.models.events import Event, check_windows, describe_model, fit_event, on_one_thread
 from pipeline.models.records import NotEnoughData, make_backtests, make_model_run, no_backtests
 
@@ -30,14 +31,17 @@ SCHEMA = {
 }
 
 
-def run_churn(facts, as_of, training, calibration, test, horizon_days=90, seed=20260101):
+def run_churn(facts, as_of, training, calibration, test, horizon_days=90, seed=20260101, kept=None):
     """Fit, judge and, where the model holds up, score tonight's active customers.
 
     training, calibration, test: customer facts at earlier cut-offs (column as_of) with is_churned. Returns
     (scores of SCHEMA sorted by customer_id, no rows unless the status is 'used'; model_run dict; backtests
     frame). Raises ValueError when the label windows [cut-off, cut-off + horizon_days) of the three, or test's
-    and tonight, overlap.
+    and tonight, overlap. kept: what the model file of an earlier night holds; then nothing is fitted, and it scores.
     """
+    if kept:
+        scores = predict_churn(facts, model_from_dict(kept, CHURN), horizon_days)
+        return scores, make_model_run(as_of, "churn", "used", "", len(scores)), no_backtests()
     check_windows("churn", training, calibration, test, as_of, horizon_days)
     try:
         model = fit_churn(training, calibration, test, horizon_days, seed)
@@ -46,7 +50,9 @@ def run_churn(facts, as_of, training, calibration, test, horizon_days=90, seed=2
         return pl.DataFrame(schema=SCHEMA), run, no_backtests()
     scores = predict_churn(facts, model, horizon_days) if model.status == "used" else pl.DataFrame(schema=SCHEMA)
     params = describe_model(model) | {"horizon_days": horizon_days, "bands": {"high": HIGH_FROM, "medium": MEDIUM_FROM}}
-    run = make_model_run(as_of, "churn", model.status, model.message, len(scores), params, model.metrics)
+    run = make_model_run(
+        as_of, "churn", model.status, model.message, len(scores), params, model.metrics, model_to_dict(model)
+    )
     return scores, run, make_backtests(as_of, "churn", test["as_of"].max(), horizon_days, model.test_rows)
 
 

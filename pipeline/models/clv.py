@@ -9,6 +9,7 @@ from pipeline.models.expected_spend import (
     SCHEMA,
     check_enough,
     fit_purchases,
+    predict_clv,
     predict_spend,
     score_purchases,
     summarise_purchases,
@@ -17,13 +18,16 @@ from pipeline.models.purchase_models import MODELS, TITLES, compare
 from pipeline.models.records import NotEnoughData, make_backtests, make_model_run, no_backtests
 
 
-def run_clv(facts, as_of, facts_at_cut_off=None, outcomes=None, horizon_days=None, seed=20260101):
+def run_clv(facts, as_of, facts_at_cut_off=None, outcomes=None, horizon_days=None, seed=20260101, kept=None):
     """Fit and score tonight's customers; backtest too when an earlier cut-off's facts and outcomes are given.
 
     outcomes: customer_id, order_day_count, net_spend_amount in [cut_off, cut_off + horizon_days); a customer
     who is not in it bought nothing. Returns (scores of SCHEMA sorted by customer_id, model_run dict,
-    backtests frame).
+    backtests frame). kept: params of an earlier night; then nothing is fitted, and they score.
     """
+    if kept:
+        scores = predict_clv(facts, kept, seed)
+        return scores, make_model_run(as_of, "clv", "used", "", len(scores)), no_backtests()
     purchases, name, backtests = summarise_purchases(facts), next(iter(MODELS)), no_backtests()
     if not (facts_at_cut_off is None or outcomes is None or horizon_days is None):
         name, backtests = backtest_clv(facts_at_cut_off, outcomes, horizon_days, as_of, seed)

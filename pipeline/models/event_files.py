@@ -2,6 +2,7 @@
 
 from pipeline.models.classifiers import Boosting, Encoding, Logistic
 from pipeline.models.events import EventModel
+from pipeline.models.records import NotAModel
 
 CLASSIFIERS = {kind.name: kind for kind in (Logistic, Boosting)}
 
@@ -26,8 +27,17 @@ def model_to_dict(model):
 def model_from_dict(kept, event):
     """The EventModel that model_to_dict came from, without its test rows.
 
-    Raises ValueError, KeyError or TypeError where kept is no model of the event, or its features are not the event's.
+    Raises NotAModel where kept is no model of the event, or its features are not the event's.
     """
+    try:
+        return _from_dict(kept, event)
+    except KeyError as error:
+        raise NotAModel(f"it lacks {error}") from None
+    except (ValueError, TypeError, AttributeError, IndexError) as error:
+        raise NotAModel(str(error)) from None
+
+
+def _from_dict(kept, event):
     if kept["event"] != event.name or kept["classifier"] not in CLASSIFIERS:
         raise ValueError(f"it foretells {kept['event']!r} by {kept['classifier']!r}, not {event.name!r}")
     encoding = Encoding(tuple(kept["numeric"]), dict(kept["categorical"]))

@@ -9,6 +9,7 @@ from pipeline.ingest.connection import define_keyed
 from pipeline.ingest.contracts import load_contracts
 from pipeline.ingest.suites import check_entities
 from pipeline.settings import contact_limits
+from pipeline.steps.training_nights import decide_training
 from pipeline.transform.build import (
     build_company_facts,
     build_contacts,
@@ -121,10 +122,11 @@ def core(night, report):
 
 def facts(night, report):
     """What was known of each customer before as_of, and before each training cut-off."""
+    decide_training(night, report)
     horizon = timedelta(days=night.settings.churn_horizon_days)
     oldest = value(night.con, "select min(ordered_on) from core.orders where customer_id is not null")
     cut_offs = [night.as_of - horizon * back for back in (1, 2, 3, 4)]
-    night.cut_offs = [day for day in cut_offs if oldest and day - horizon >= oldest]
+    night.cut_offs = [day for day in cut_offs if night.is_training and oldest and day - horizon >= oldest]
     build_facts(
         night.con,
         night.as_of,

@@ -5,11 +5,13 @@ import json
 import polars as pl
 
 from pipeline import ops
+from pipeline.models import churn, clv, rfm, segments
 from pipeline.models.churn import run_churn
 from pipeline.models.clv import run_clv
 from pipeline.models.records import BACKTEST_SCHEMA, MODEL_RUN_SCHEMA
 from pipeline.models.rfm import run_rfm
 from pipeline.models.segments import run_segments
+from pipeline.steps.training_nights import run_model, write_trainings
 from pipeline.steps.training_sets import churn_windows, clv_backtest
 from pipeline.tags.build import build_tags
 from pipeline.transform.build import model_facts
@@ -30,8 +32,8 @@ def score(night, report):
     tonight = frame(con, model_facts("marts.customer_facts") + " order by customer_id")
     runs, backtests = [], [pl.DataFrame(schema=BACKTEST_SCHEMA)]
 
-    def keep(table, result):
-        scores, run, tested = result
+    def keep(table, schema, model, is_every_night=False):
+        scores, run, tested = run_model(night, table, schema, model, is_every_night)
         write_frame(con, f"scores.{table}", scores)
         runs.append(run)
         backtests.append(tested)
@@ -42,11 +44,15 @@ def score(night, report):
                 f"模型 {run['model']}：{MODEL_STATUS_ZH.get(run['status'], run['status'])}：{run['message']}",
             )
 
-    keep("rfm", run_rfm(tonight, as_of))
-    keep("segments", run_segments(tonight, as_of, _last_params(night, "segments"), settings.seed))
-    keep("clv", run_clv(tonight, as_of, *clv_backtest(night), seed=settings.seed))
-    windows = churn_windows(night)
-    keep("churn", run_churn(tonight, as_of, *windows, settings.churn_horizon_days, settings.seed))
+    # each is given what its model file holds on nights that only score, None to train
+    keep("rfm", rfm.SCHEMA, lambda kept: run_rfm(tonight, as_of), is_every_night=True)
+    before = _last_params(night, "segments")
+    keep("segments", segments.SCHEMA, lambda kept: run_segments(tonight, as_of, before, settings.seed, kept))
+    tested = clv_backtest(night)
+    keep("clv", clv.SCHEMA, lambda kept: run_clv(tonight, as_of, *tested, seed=settings.seed, kept=kept))
+    windows, horizon = churn_windows(night), settings.churn_horizon_days
+    keep("churn", churn.SCHEMA, lambda kept: run_churn(tonight, as_of, *windows, horizon, settings.seed, kept))
+    write_trainings(night)
     ops.append_history(con, "model_runs", pl.DataFrame(runs, MODEL_RUN_SCHEMA), as_of, night.previous)
     ops.append_history(con, "backtests", pl.concat(backtests), as_of, night.previous)
     return value(con, "select count(*) from scores.rfm")
