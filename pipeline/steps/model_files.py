@@ -6,6 +6,7 @@ JSON, checked against its own name, and evaluated by this pipeline's code.
 
 import hashlib
 import json
+import math
 import re
 
 import duckdb
@@ -68,7 +69,7 @@ def read_model(folder, version):
         # before anything is parsed: a cut or changed file has another digest
         if _digest(text) != version.rpartition("-")[2]:
             _refuse(path, "its content is not what its name says, it was cut or changed")
-        content = json.loads(text, parse_constant=_no_number)
+        content = json.loads(text, parse_constant=_finite, parse_float=_finite)
     except OSError as error:
         _refuse(path, error.strerror or type(error).__name__)
     except (ValueError, RecursionError):
@@ -92,9 +93,13 @@ def prune_models(settings):
     A night that is run again reads the model of the published night before it, so those of all snapshots stay.
     """
     used = set()
-    for path in published_nights(settings).values():
-        with duckdb.connect(str(path), read_only=True) as con:
-            used |= _used_on_its_night(con)
+    try:
+        for path in published_nights(settings).values():
+            with duckdb.connect(str(path), read_only=True) as con:
+                used |= _used_on_its_night(con)
+    except duckdb.Error:
+        # what a snapshot that cannot be read used is not known: nothing goes
+        return []
     with publication_lock(settings.warehouse.parent):
         dropped = [
             path
@@ -123,8 +128,11 @@ def _digest(text):
     return hashlib.sha256(text).hexdigest()[:16]
 
 
-def _no_number(name):
-    raise ValueError(name)
+def _finite(text):
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
 
 
 def _refuse(path, why):

@@ -80,7 +80,7 @@ def run_model(night, name, schema, run, is_every_night=False):
     before = night.runs_before.get(name)
     if night.is_training or is_every_night or before is None:
         scores, model_run, backtests = run(None)
-        return scores, _keep(night, model_run, backtests, before), backtests
+        return scores, _keep(night, model_run, backtests, before if is_every_night else None), backtests
     # what was held back, or had not enough data, stays so until it is trained again
     if name not in night.kept:
         return pl.DataFrame(schema=schema), _of_tonight(night, before, 0), no_backtests()
@@ -105,15 +105,14 @@ def write_trainings(night):
 
 
 def _keep(night, model_run, backtests, before):
-    """A trained model's row of ops.model_runs, its file in the scratch folder."""
+    """A trained model's row of ops.model_runs, its file in the scratch folder; before: a row whose params may come again."""
     kept = model_run.pop("kept", None) or json.loads(model_run["params"])
     if model_run["status"] == "not enough data":
         return model_run
-    if before and before["params"] == model_run["params"] and not night.is_training and before["model_file"]:
-        # it went on with what it had
+    went_on = before and before["model_file"] and before["params"] == model_run["params"]
+    if went_on and has_model(night.settings.models, before["version"]):
         same = {name: before[name] for name in ("version", "model_file", "trained_on")}
-        if has_model(night.settings.models, before["version"]):
-            return model_run | same | {"is_trained_tonight": False}
+        return model_run | same | {"is_trained_tonight": False}
     content = {
         "format": FORMAT,
         "model": model_run["model"],
