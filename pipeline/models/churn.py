@@ -40,7 +40,7 @@ def run_churn(facts, as_of, training, calibration, test, horizon_days=90, seed=2
     and tonight, overlap. kept: what the model file of an earlier night holds; then nothing is fitted, and it scores.
     """
     if kept:
-        scores = predict_churn(facts, model_from_dict(kept, CHURN), horizon_days)
+        scores = predict_churn(facts, model_from_dict(kept, CHURN), kept["horizon_days"])
         return scores, make_model_run(as_of, "churn", "used", "", len(scores)), no_backtests()
     check_windows("churn", training, calibration, test, as_of, horizon_days)
     try:
@@ -50,9 +50,8 @@ def run_churn(facts, as_of, training, calibration, test, horizon_days=90, seed=2
         return pl.DataFrame(schema=SCHEMA), run, no_backtests()
     scores = predict_churn(facts, model, horizon_days) if model.status == "used" else pl.DataFrame(schema=SCHEMA)
     params = describe_model(model) | {"horizon_days": horizon_days, "bands": {"high": HIGH_FROM, "medium": MEDIUM_FROM}}
-    run = make_model_run(
-        as_of, "churn", model.status, model.message, len(scores), params, model.metrics, model_to_dict(model)
-    )
+    whole = model_to_dict(model) | {"horizon_days": horizon_days}
+    run = make_model_run(as_of, "churn", model.status, model.message, len(scores), params, model.metrics, whole)
     return scores, run, make_backtests(as_of, "churn", test["as_of"].max(), horizon_days, model.test_rows)
 
 
