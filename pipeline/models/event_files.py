@@ -2,7 +2,7 @@
 
 from pipeline.models.classifiers import Boosting, Encoding, Logistic
 from pipeline.models.events import EventModel
-from pipeline.models.records import NotAModel
+from pipeline.models.records import reading_model
 
 CLASSIFIERS = {kind.name: kind for kind in (Logistic, Boosting)}
 
@@ -24,20 +24,12 @@ def model_to_dict(model):
     }
 
 
+@reading_model()
 def model_from_dict(kept, event):
     """The EventModel that model_to_dict came from, without its test rows.
 
     Raises NotAModel where kept is no model of the event, or its features are not the event's.
     """
-    try:
-        return _from_dict(kept, event)
-    except KeyError as error:
-        raise NotAModel(f"it lacks {error}") from None
-    except (ValueError, TypeError, AttributeError, IndexError) as error:
-        raise NotAModel(str(error)) from None
-
-
-def _from_dict(kept, event):
     if kept["event"] != event.name or kept["classifier"] not in CLASSIFIERS:
         raise ValueError(f"it foretells {kept['event']!r} by {kept['classifier']!r}, not {event.name!r}")
     encoding = Encoding(tuple(kept["numeric"]), dict(kept["categorical"]))

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import polars as pl
@@ -68,6 +69,17 @@ class NotEnoughData(ValueError):
 
 class NotAModel(ValueError):
     """What was kept of a model is no model that this code knows; it has to be trained again."""
+
+
+@contextmanager
+def reading_model():
+    """Also a decorator: whatever is wrong with what was kept of a model is a NotAModel, in one line."""
+    try:
+        yield
+    except KeyError as error:
+        raise NotAModel(f"it lacks {error}") from None
+    except (ValueError, TypeError, AttributeError, IndexError) as error:
+        raise NotAModel(str(error)) from None
 
 
 def make_model_run(as_of, model, status, message, row_count, params=None, metrics=None, kept=None):
