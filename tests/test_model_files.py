@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from pipeline import ops
-from pipeline.models.cards import WORDS, card_text, read_card_words
+from pipeline.models.cards import WORDS, card_text, newest_figures, read_card_words
 from pipeline.models.records import MODEL_RUN_SCHEMA, NotAModel, make_backtests, make_model_run, no_backtests
 from pipeline.settings import Settings, SettingsError, read_settings
 from pipeline.steps import model_files, training_nights
@@ -130,7 +130,16 @@ def test_no_other_file_is_opened(tmp_path, version):
 
 def test_a_card_says_all_in_both_languages():
     row = ("auc", 0.8, "base rate", 0.5, 1234, "boosting", 0.75, 0.85, 0.2, 0.4)
-    rows = make_backtests(FIRST, "churn", FIRST, 90, [row, ("calibration_decile_01", 0.1, "actual", 0.1, 10)])
+    other, decile = ("auc", 0.7, "base rate", 0.5, 99, "logistic"), ("calibration_decile_01", 0.1, "actual", 0.1, 10)
+    rows = make_backtests(FIRST, "churn", FIRST, 90, [row, other, decile])
+    earlier = make_backtests(FIRST, "churn", date(2025, 6, 1), 90, [("auc", 0.6, "base rate", 0.5, 88, "boosting")])
+    year = make_backtests(FIRST, "churn", date(2025, 2, 1), 365, [("auc", 0.65, "base rate", 0.5, 77, "boosting")])
+    figures = newest_figures(pl.concat([earlier, rows, year]))
+    assert [(one["cut_off"], one["row_count"]) for one in figures] == [
+        ("2026-03-01", 1234),
+        ("2026-03-01", 99),
+        ("2025-02-01", 77),
+    ]
     training = {
         "cut_offs": ["2025-01-01", "2025-04-01"],
         "order_count": 9876,
@@ -138,12 +147,17 @@ def test_a_card_says_all_in_both_languages():
         "code": "c0de",
     }
     training |= {"pipeline": "0.4.0", "python": "3.11", "libraries": {"numpy": "2"}}
-    content = CONTENT | {"backtests": rows.drop("as_of", "model").to_dicts(), "training": training}
-    content["metrics"] = {"features": ["recency_days"], "row_counts": {"training": 5000, "test": 300}}
+    content = CONTENT | {"backtests": figures, "training": training}
+    content["metrics"] = {
+        "features": ["recency_days"],
+        "champion": "boosting",
+        "row_counts": {"training": 5000, "test": 300},
+    }
     chinese, english = card_text("churn-0123456789abcdef", content).split("\n\n---\n\n")
     for text in (chinese, english):
-        assert "| auc (boosting) | 0.8 | 0.75 .. 0.85 | base rate | 0.5 | 1,234 |" in text
-        assert "decile" not in text
+        assert "| 2026-03-01 | 90 | auc (boosting) | 0.8 | 0.75 .. 0.85 | base rate | 0.5 | 1,234 |" in text
+        assert "| 2025-02-01 | 365 | auc (boosting) | 0.65 |" in text
+        assert "decile_" not in text and "logistic" not in text
         for word in (
             "churn-0123456789abcdef",
             "2026-03-01",

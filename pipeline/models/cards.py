@@ -1,13 +1,13 @@
 """Model cards: what a model is for and not for, what it learnt from, how right it was, and how to make it again. Chinese, then English."""
 
-import re
 from functools import cache
 from importlib import resources
 
+import polars as pl
 import yaml
 
 # figures of a backtest that fill pages; they stand in ops.backtests
-LONG_SERIES = re.compile(r"_decile_\d+$|_mean_x\d")
+LONG_SERIES = r"_decile_\d+$|_mean_x\d"
 WORDS = {
     "version": ("version", "版本"),
     "status": ("status when trained", "训练时状态"),
@@ -24,10 +24,14 @@ WORDS = {
     "rows": ("rows", "行数"),
     "features": ("Features", "特征"),
     "metrics": ("How right it was", "检验结果"),
+    "newest": (
+        "At the newest cut-off whose window has passed; the earlier ones, deciles and other candidates stand in ops.backtests.",
+        "为窗口已结束的最近截点；更早的截点、十分位与其他候选模型见 ops.backtests。",
+    ),
     "no_backtest": ("No forecast of it was held against what came true.", "没有可与实际结果对照的预测。"),
     "columns": (
-        "| figure | value | 95 % interval | against | its value | rows |",
-        "| 指标 | 数值 | 95% 区间 | 对照 | 对照值 | 行数 |",
+        "| cut-off | days | figure | value | 95 % interval | against | its value | rows |",
+        "| 截点 | 天数 | 指标 | 数值 | 95% 区间 | 对照 | 对照值 | 行数 |",
     ),
     "again": ("How to make it again", "复现"),
     "again_text": (
@@ -48,6 +52,13 @@ STATUS_ZH = {"used": "已采用", "held": "暂不使用"}
 def card_text(version, content):
     """Markdown of a model file's content (steps/model_files.CONTENT), Chinese first, both languages whole."""
     return "\n\n---\n\n".join(_card(version, content, language) for language in ("zh", "en")) + "\n"
+
+
+def newest_figures(backtests):
+    """What a model file holds of a frame of BACKTEST_SCHEMA: of each horizon the newest cut-off, without long series; a list of dicts."""
+    is_newest = pl.col("cut_off") == pl.col("cut_off").max().over("horizon_days")
+    rows = backtests.filter(is_newest & ~pl.col("metric").str.contains(LONG_SERIES)).drop("as_of", "model")
+    return [row | {"cut_off": str(row["cut_off"])} for row in rows.iter_rows(named=True)]
 
 
 @cache
@@ -75,7 +86,7 @@ def _card(version, content, language):
         *(f"## {said[name]}\n\n{model[name][language]}" for name in ("purpose", "not_for", "limits")),
         f"## {said['data']}\n\n" + "\n".join(f"- {line}" for line in data),
         f"## {said['features']}\n\n{_features(content, model, language)}",
-        f"## {said['metrics']}\n\n{_measured(content['backtests'], said)}",
+        f"## {said['metrics']}\n\n{_measured(content, said)}",
         f"## {said['again']}\n\n{said['again_text']}\n\n"
         f"- {said['settings']}: {_listed(training.get('settings', {}))}\n"
         f"- {said['versions']}: {_listed(libraries)}\n"
@@ -100,16 +111,17 @@ def _features(content, model, language):
     return model.get("features", {}).get(language, "-")
 
 
-def _measured(backtests, said):
-    rows = [row for row in backtests if not LONG_SERIES.search(row["metric"])]
+def _measured(content, said):
+    in_use = {content["metrics"].get("champion"), *(content["params"].get("used") or {}).values()}
+    rows = [row for row in content["backtests"] if in_use == {None} or row["candidate"] in in_use | {None}]
     if not rows:
         return said["no_backtest"]
-    lines = [said["columns"], "|---|---:|---|---|---:|---:|"]
+    lines = [said["newest"], "", said["columns"], "|---|---:|---|---:|---|---|---:|---:|"]
     for row in rows:
         figure = f"{row['metric']} ({row['candidate']})" if row["candidate"] else row["metric"]
         interval = "" if row["value_low"] is None else f"{_number(row['value_low'])} .. {_number(row['value_high'])}"
-        cells = [figure, _number(row["value"]), interval, row["baseline"], _number(row["baseline_value"])]
-        lines.append(f"| {' | '.join(cells)} | {row['row_count']:,} |")
+        cells = [row["cut_off"], str(row["horizon_days"]), figure, _number(row["value"]), interval, row["baseline"]]
+        lines.append(f"| {' | '.join([*cells, _number(row['baseline_value'])])} | {row['row_count']:,} |")
     return "\n".join(lines)
 
 

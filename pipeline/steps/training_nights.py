@@ -11,6 +11,7 @@ import polars as pl
 
 import pipeline
 from pipeline import ops
+from pipeline.models.cards import newest_figures
 from pipeline.models.records import NotAModel, no_backtests, to_json
 from pipeline.settings import Settings
 from pipeline.steps.model_files import FORMAT, has_model, read_model, refuse_model, write_model
@@ -122,7 +123,7 @@ def _keep(night, model_run, backtests, before):
         "row_count": model_run["row_count"],
         "params": kept,
         "metrics": json.loads(model_run["metrics"]),
-        "backtests": json.loads(backtests.drop("as_of", "model").write_json()),
+        "backtests": newest_figures(backtests),
         "training": json.loads(night.training["conditions"])
         | {
             "cut_offs": [str(day) for day in sorted(night.cut_offs)],
