@@ -18,6 +18,7 @@ from pipeline.ledger import Ledger
 from pipeline.privacy.audit import audit
 from pipeline.privacy.roles import load_roles
 from pipeline.steps import building, landing, publishing, scoring
+from pipeline.steps.model_files import ModelFileError
 from pipeline.tags.audiences import AUDIENCE_FOLDER, AudienceError, load_audiences
 from pipeline.tags.catalogue import CATALOGUE_FOLDER, CatalogueError, load_catalogue
 from pipeline.transform.company_rules import load_company_rules
@@ -69,7 +70,15 @@ def take_step(night, title, work, report):
     """One step's row count; its error as one line that carries no cell of a file, since Prefect keeps what is raised."""
     try:
         return work(night, report)
-    except (OrderDataStopped, ops.LinesLost, CatalogueError, AudienceError, IdentityError, MatchingError) as error:
+    except (
+        OrderDataStopped,
+        ops.LinesLost,
+        CatalogueError,
+        AudienceError,
+        IdentityError,
+        MatchingError,
+        ModelFileError,
+    ) as error:
         why = str(error)
     except duckdb.Error as error:
         why = f"{type(error).__name__}: " + re.sub(r"\"[^\"]*\"|'[^']*'", "…", str(error).splitlines()[0])

@@ -61,6 +61,13 @@ AUDIT = {
     "row_count": pl.Int64,
     "purpose": pl.String,
 }
+TRAININGS = {
+    "as_of": pl.Date,
+    "is_trained_tonight": pl.Boolean,
+    "trained_on": pl.Date,
+    "reason": pl.String,
+    "conditions": pl.String,
+}
 CHECKS = {"run_id": pl.String, "as_of": pl.Date} | suites.CHECKS
 
 

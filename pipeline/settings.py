@@ -47,6 +47,7 @@ class Settings:
     training_customers: int = 50_000
     discount_rate_yearly: float = 0.1
     seed: int = 20260101
+    train_every_days: int = 7
     workbook_max_customers: int = 100_000
     daily_snapshots: int = 14
     monthly_snapshots: int = 12
@@ -78,6 +79,10 @@ class Settings:
     @property
     def snapshots(self):
         return self.warehouse.parent / "snapshots"
+
+    @property
+    def models(self):
+        return self.data_dir / "models"
 
     @property
     def ledger(self):
@@ -167,6 +172,7 @@ def _check(settings):
         "keep_raw_days": 0,
         "threads": 0,
         "seed": 0,
+        "train_every_days": 1,
     }
     for name, least in at_least.items():
         if getattr(settings, name) < least:

@@ -14,6 +14,7 @@ import flows
 from pipeline.ingest.demo import write_demo
 from pipeline.settings import read_settings
 from pipeline.steps.building import CONTACTS
+from pipeline.steps.model_files import read_model
 from pipeline.warehouse import Busy, lock
 
 AS_OF = date(2026, 11, 1)
@@ -139,13 +140,38 @@ def test_facts_add_up_to_orders_by_another_route(published):
 
 def test_the_same_night_twice_and_full_give_the_same_tables(tmp_path, shop):
     data_dir = make_data_dir(tmp_path, shop)
+    # the night before trains the models, and is the state that this one goes on from
+    night(data_dir, date(2026, 10, 31))
+    models = {path.name: path.read_bytes() for path in (data_dir / "models").iterdir()}
     night(data_dir)
     warehouse = read_settings(data_dir).warehouse
     first = contents(warehouse)
+    trained = "select trained_on::varchar from ops.model_runs where as_of = '2026-11-01' and model = 'clv'"
+    assert value(warehouse, trained) == "2026-10-31"
+    assert value(warehouse, "select count(*) from scores.clv") > 500
     night(data_dir)
     assert contents(warehouse) == first
     night(data_dir, full=True)
     assert contents(warehouse) == first
+    assert models.items() <= {path.name: path.read_bytes() for path in (data_dir / "models").iterdir()}.items()
+
+
+def test_model_files_are_whole_and_name_nobody(published):
+    settings = read_settings(published)
+    with duckdb.connect(str(settings.warehouse), read_only=True) as con:
+        versions = con.execute("select version, model_file from ops.model_runs where status = 'used'").fetchall()
+        names = con.execute(
+            "select customer_id from core.customers union select source_customer_id from core.customer_sources"
+        )
+        ids = {name for (name,) in names.fetchall()}
+    assert len(versions) >= 3
+    for version, file in versions:
+        assert file == f"models/{version}.json"
+        read_model(settings.models, version)
+        for path in (published / file, (published / file).with_suffix(".md")):
+            words = set(re.findall(r"[\w:@.-]+", path.read_text(encoding="utf-8")))
+            # a source's id can be a bare number, and so can a parameter
+            assert not {name for name in ids & words if not name.isdigit()}, path
 
 
 def test_a_published_night_is_the_same_from_another_folder(tmp_path, shop, published):

@@ -12,7 +12,7 @@ from pipeline import meanings
 from pipeline.ledger import Ledger
 from pipeline.models import churn, clv, contract_churn, next_purchase, rfm, segments
 from pipeline.models.records import BACKTEST_SCHEMA, MODEL_RUN_SCHEMA
-from pipeline.ops import CHECKS, append_history, write_ops
+from pipeline.ops import CHECKS, TRAININGS, append_history, write_ops
 from pipeline.settings import Settings
 from pipeline.tags.build import build_tags
 from pipeline.tags.catalogue import CATALOGUE_FOLDER, load_catalogue
@@ -56,7 +56,8 @@ def con(tmp_path_factory):
     build_tags(con, load_catalogue(CATALOGUE_FOLDER), AS_OF)
     folder = tmp_path_factory.mktemp("data")
     write_ops(con, Ledger(folder / "ledger.sqlite"), Settings(folder), "run", AS_OF, [], "")
-    for table, schema in {"checks": CHECKS, "model_runs": MODEL_RUN_SCHEMA, "backtests": BACKTEST_SCHEMA}.items():
+    histories = {"checks": CHECKS, "model_runs": MODEL_RUN_SCHEMA, "backtests": BACKTEST_SCHEMA, "trainings": TRAININGS}
+    for table, schema in histories.items():
         append_history(con, table, pl.DataFrame(schema=schema), AS_OF, None)
     yield con
     con.close()

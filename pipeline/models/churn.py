@@ -6,6 +6,7 @@ from scipy.special import expit
 from pipeline.models.bands import MARGIN, choose_bands
 from pipeline.models.churn_reasons import CATEGORICAL, NUMERIC, REASON_OF, REASONS, add_derived, word_reasons
 from pipeline.models.classifiers import encode
+from pipeline.models.event_files import model_from_dict, model_to_dict
 from pipeline.models.events import (
     Event,
     check_windows,
@@ -47,6 +48,7 @@ def run_churn(
     seed=20260101,
     champion=None,
     previous_bands=None,
+    kept=None,
 ):
     """Fit, judge and, where the model holds up, score tonight's active customers.
 
@@ -54,8 +56,11 @@ def run_churn(
     classifier in use before, or None. previous_bands: customer_id and churn_band of the last night, or None. Returns
     (scores of SCHEMA sorted by customer_id, no rows unless the status is 'used'; model_run dict; backtests
     frame). Raises ValueError when the label windows [cut-off, cut-off + horizon_days) of the three, or test's
-    and tonight, overlap.
+    and tonight, overlap. kept: what the model file of an earlier night holds; then nothing is fitted, and it scores.
     """
+    if kept:
+        scores = predict_churn(facts, model_from_dict(kept, CHURN), kept["horizon_days"], previous_bands)
+        return scores, make_model_run(as_of, "churn", "used", "", len(scores)), no_backtests()
     check_windows("churn", training, calibration, test, as_of, horizon_days)
     try:
         model = fit_churn(training, calibration, test, horizon_days, seed, champion, facts)
@@ -69,7 +74,8 @@ def run_churn(
         "horizon_days": horizon_days,
         "bands": dict(BANDS) | {"margin": MARGIN},
     }
-    run = make_model_run(as_of, "churn", model.status, model.message, len(scores), params, model.metrics)
+    whole = model_to_dict(model) | {"horizon_days": horizon_days}
+    run = make_model_run(as_of, "churn", model.status, model.message, len(scores), params, model.metrics, whole)
     return scores, run, make_event_backtests(as_of, "churn", horizon_days, model)
 
 

@@ -12,6 +12,7 @@ from pipeline.models.churn import BANDS, SCHEMA
 from pipeline.models.churn_reasons import word_reasons
 from pipeline.models.classifiers import encode
 from pipeline.models.contract_reasons import CATEGORICAL, NUMERIC, REASON_OF, REASONS, add_derived
+from pipeline.models.event_files import model_from_dict, model_to_dict
 from pipeline.models.events import (
     Event,
     check_windows,
@@ -46,14 +47,19 @@ def run_contract_churn(
     seed=20260101,
     champion=None,
     previous_bands=None,
+    kept=None,
 ):
     """Fit, judge and, where the model holds up, score tonight's customers with a contract.
 
     training, calibration, test: customer facts at earlier cut-offs (column as_of) with is_churned: no contract is left
     when the horizon is over. champion, previous_bands: as of run_churn. Returns (scores of SCHEMA sorted by customer_id, no
     rows unless the status is 'used'; model_run dict; backtests frame). Raises ValueError when the label windows [cut-off,
-    cut-off + horizon_days) of the three, or test's and tonight, overlap.
+    cut-off + horizon_days) of the three, or test's and tonight, overlap. kept: what the model file of an earlier night holds;
+    then nothing is fitted, and it scores.
     """
+    if kept:
+        scores = predict_contract_churn(facts, model_from_dict(kept, CONTRACT_CHURN), previous_bands)
+        return scores, make_model_run(as_of, "contract_churn", "used", "", len(scores)), no_backtests()
     check_windows("contract_churn", training, calibration, test, as_of, horizon_days)
     try:
         model = fit_contract_churn(training, calibration, test, horizon_days, seed, champion, facts)
@@ -64,7 +70,10 @@ def run_contract_churn(
     if model.status == "used":
         scores = predict_contract_churn(facts, model, previous_bands)
     params = describe_model(model) | {"horizon_days": horizon_days, "bands": dict(BANDS) | {"margin": MARGIN}}
-    run = make_model_run(as_of, "contract_churn", model.status, model.message, len(scores), params, model.metrics)
+    whole = model_to_dict(model)
+    run = make_model_run(
+        as_of, "contract_churn", model.status, model.message, len(scores), params, model.metrics, whole
+    )
     return scores, run, make_event_backtests(as_of, "contract_churn", horizon_days, model)
 
 

@@ -2,6 +2,7 @@
 
 from pipeline.models.classifiers import Boosting, Encoding, Logistic
 from pipeline.models.events import EventModel
+from pipeline.models.records import reading_model
 
 CLASSIFIERS = {kind.name: kind for kind in (Logistic, Boosting)}
 
@@ -23,10 +24,11 @@ def model_to_dict(model):
     }
 
 
+@reading_model()
 def model_from_dict(kept, event):
     """The EventModel that model_to_dict came from, without its test rows.
 
-    Raises ValueError, KeyError or TypeError where kept is no model of the event, or its features are not the event's.
+    Raises NotAModel where kept is no model of the event, or its features are not the event's.
     """
     if kept["event"] != event.name or kept["classifier"] not in CLASSIFIERS:
         raise ValueError(f"it foretells {kept['event']!r} by {kept['classifier']!r}, not {event.name!r}")

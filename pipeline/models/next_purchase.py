@@ -6,6 +6,7 @@ from scipy.special import expit
 from pipeline.models.bands import MARGIN, choose_bands
 from pipeline.models.churn_reasons import CATEGORICAL, NUMERIC, REASON_OF, REASONS, add_derived, word_reasons
 from pipeline.models.classifiers import encode
+from pipeline.models.event_files import model_from_dict, model_to_dict
 from pipeline.models.events import Event, check_windows, describe_model, fit_event, make_event_backtests, on_one_thread
 from pipeline.models.records import NotEnoughData, make_model_run, no_backtests
 
@@ -33,13 +34,27 @@ SCHEMA = {
 }
 
 
-def run_next_purchase(facts, as_of, training, calibration, test, seed=20260101, champion=None, previous_bands=None):
+def run_next_purchase(
+    facts,
+    as_of,
+    training,
+    calibration,
+    test,
+    seed=20260101,
+    champion=None,
+    previous_bands=None,
+    kept=None,
+):
     """Fit, judge and, where the model holds up, score tonight's customers.
 
     training, calibration, test: customer facts at earlier cut-offs (column as_of), 30 days apart or more, with is_buyer.
     champion: name of the classifier in use before, or None. previous_bands: customer_id and purchase_band of the last night, or
     None. Returns (scores of SCHEMA sorted by customer_id, no rows unless the status is 'used'; model_run dict; backtests frame).
+    kept: what the model file of an earlier night holds; then nothing is fitted, and it scores.
     """
+    if kept:
+        scores = predict_next_purchase(facts, model_from_dict(kept, PURCHASE), previous_bands)
+        return scores, make_model_run(as_of, "next_purchase", "used", "", len(scores)), no_backtests()
     check_windows("next_purchase", training, calibration, test, as_of, DAYS)
     try:
         model = fit_next_purchase(training, calibration, test, seed, champion, facts)
@@ -54,7 +69,8 @@ def run_next_purchase(facts, as_of, training, calibration, test, seed=20260101, 
         "active_days": ACTIVE_DAYS,
         "bands": dict(BANDS) | {"margin": MARGIN},
     }
-    run = make_model_run(as_of, "next_purchase", model.status, model.message, len(scores), params, model.metrics)
+    whole = model_to_dict(model)
+    run = make_model_run(as_of, "next_purchase", model.status, model.message, len(scores), params, model.metrics, whole)
     return scores, run, make_event_backtests(as_of, "next_purchase", DAYS, model)
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import polars as pl
@@ -16,6 +17,9 @@ MODEL_RUN_SCHEMA = {
     "row_count": pl.Int64,
     "params": pl.String,
     "metrics": pl.String,
+    "trained_on": pl.Date,
+    "is_trained_tonight": pl.Boolean,
+    "model_file": pl.String,
 }
 
 BACKTEST_SCHEMA = {
@@ -63,16 +67,32 @@ class NotEnoughData(ValueError):
         super().__init__(f"not enough data: {what} (needs {needs:,}, has {has:,})")
 
 
-def make_model_run(as_of, model, status, message, row_count, params=None, metrics=None):
+class NotAModel(ValueError):
+    """What was kept of a model is no model that this code knows; it has to be trained again."""
+
+
+@contextmanager
+def reading_model():
+    """Also a decorator: whatever is wrong with what was kept of a model is a NotAModel, in one line."""
+    try:
+        yield
+    except KeyError as error:
+        raise NotAModel(f"it lacks {error}") from None
+    except (ValueError, TypeError, AttributeError, IndexError) as error:
+        raise NotAModel(str(error)) from None
+
+
+def make_model_run(as_of, model, status, message, row_count, params=None, metrics=None, kept=None):
     """One row of ops.model_runs as a dict.
 
     status: 'used', 'held' or 'not enough data'. row_count: scored customers. params and metrics: plain dicts,
-    kept as JSON text with sorted keys; a NaN or infinity becomes null. The version is a digest of the
-    parameters: the same parameters are the same version, whenever they were fitted.
+    kept as JSON text with sorted keys; a NaN or infinity becomes null. kept: what the model file is to hold where that
+    is more than params (trees); it stands under "kept" until the file is written. The version is a digest of the
+    parameters, until the file is written and names it.
     """
     params_text = to_json(params or {})
     digest = hashlib.sha256(params_text.encode()).hexdigest()[:12]
-    return {
+    return ({"kept": kept} if kept else {}) | {
         "as_of": as_of,
         "model": model,
         "version": f"{model}-{digest}",
@@ -81,6 +101,9 @@ def make_model_run(as_of, model, status, message, row_count, params=None, metric
         "row_count": row_count,
         "params": params_text,
         "metrics": to_json(metrics or {}),
+        "trained_on": as_of,
+        "is_trained_tonight": True,
+        "model_file": None,
     }
 
 

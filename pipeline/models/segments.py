@@ -48,14 +48,14 @@ SCHEMA = {
 }
 
 
-def run_segments(facts, as_of, previous_model=None, seed=20260101):
+def run_segments(facts, as_of, previous_model=None, seed=20260101, kept=None):
     """Fit tonight's segments, matched to the previous model's where given, and score.
 
     Returns (scores of SCHEMA sorted by customer_id, model_run dict whose params are the model, backtests
-    frame, no rows).
+    frame, no rows). kept: a model that is only to score; then nothing is fitted.
     """
     try:
-        model = fit_segments(facts, previous_model, seed)
+        model = kept or fit_segments(facts, previous_model, seed)
     except NotEnoughData as error:
         run = make_model_run(as_of, "segments", "not enough data", str(error), 0)
         return pl.DataFrame(schema=SCHEMA), run, no_backtests()
@@ -68,7 +68,7 @@ def run_segments(facts, as_of, previous_model=None, seed=20260101):
         "features": [feature["name"] for feature in model["features"]],
     }
     message = f"{model['k']} segments, silhouette {model['silhouettes'][str(model['k'])]:.3f}"
-    if previous_model is not None:
+    if previous_model is not None and not kept:
         message += f"; {model['matched_segment_count']} matched to the model before"
     run = make_model_run(as_of, "segments", "used", message, len(scores), model, metrics)
     return scores, run, no_backtests()

@@ -24,7 +24,7 @@ from pipeline.warehouse import Busy, lock, publication_lock, value
 FORMAT = 1
 MANIFEST, CHECKSUMS = "manifest.json", "checksums.json"
 # what a night writes, and what the user does, who may change a file in place: those are copied
-OURS = ("warehouse", "vault", "exports", "reports", "certificates")
+OURS = ("warehouse", "vault", "models", "exports", "reports", "certificates")
 THE_USERS = ("settings.toml", "sources", "tags", "audiences", "identity")
 LEDGER = "warehouse/ledger.sqlite"
 LEFT_OUT = {"vault/scratch", "vault/backup", "vault/backup.lock", "warehouse/lock", "warehouse/publication.lock"}

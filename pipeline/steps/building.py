@@ -9,6 +9,7 @@ from pipeline.ingest.connection import define_keyed
 from pipeline.ingest.contracts import load_contracts
 from pipeline.ingest.suites import check_entities
 from pipeline.settings import contact_limits
+from pipeline.steps.training_nights import decide_training
 from pipeline.steps.training_sets import choose_cut_offs, outcome_horizons
 from pipeline.transform.build import (
     build_company_facts,
@@ -122,6 +123,7 @@ def core(night, report):
 
 def facts(night, report):
     """What was known of each customer before as_of, and before each training cut-off."""
+    decide_training(night, report)
     choose_cut_offs(night, _kept_horizon(night))
     build_facts(
         night.con,

@@ -9,6 +9,7 @@ from pipeline.reports.audience_files import write_audiences
 from pipeline.reports.exports import write_exports
 from pipeline.reports.page import write_checks_page, write_page
 from pipeline.steps.building import is_newest_night
+from pipeline.steps.model_files import prune_models
 from pipeline.warehouse import (
     copy_schemas,
     prune_snapshots,
@@ -109,6 +110,8 @@ def publish_night(night, report):
         (night.scratch / "exports", settings.data_dir / "exports" / day),
         (night.scratch / "reports", settings.data_dir / "reports" / day),
     ]
+    # named by their content, and by nothing yet: what is moved before a commit that fails is in nobody's way
+    models = [(path, settings.models / path.name) for path in sorted((night.scratch / "models").glob("*"))]
     journal = settings.warehouse.parent / "publication.json"
     named, stale = {"as_of": day, "run_id": night.run_id}, []
 
@@ -117,13 +120,14 @@ def publish_night(night, report):
 
     if is_newest:
         commit = (night.scratch / "warehouse.duckdb", settings.warehouse)
-        publish(journal, [vault], commit, [kept, *folders, *night.role_moves], named, record)
+        publish(journal, [*models, vault], commit, [kept, *folders, *night.role_moves], named, record)
     else:
-        publish(journal, [vault], kept, folders, named, record)
+        publish(journal, [*models, vault], kept, folders, named, record)
     if stale:
         night.warn(
             f"later nights were built on what this one replaces: {', '.join(stale)}; run backfill --from {stale[0]}",
             f"以下较晚日期基于被替换的结果：{'、'.join(stale)}；请运行 backfill --from {stale[0]}",
         )
     prune_snapshots(settings, night.as_of)
+    prune_models(settings)
     return 1

@@ -5,14 +5,15 @@ import json
 import polars as pl
 
 from pipeline import ops
+from pipeline.models import churn, contract_churn, expected_spend, next_purchase, rfm, segments
 from pipeline.models.churn import run_churn
 from pipeline.models.clv import run_clv
-from pipeline.models.contract_churn import SCHEMA as CONTRACT_CHURN_SCHEMA
 from pipeline.models.contract_churn import run_contract_churn
 from pipeline.models.next_purchase import run_next_purchase
 from pipeline.models.records import BACKTEST_SCHEMA, MODEL_RUN_SCHEMA
 from pipeline.models.rfm import run_rfm
 from pipeline.models.segments import run_segments
+from pipeline.steps.training_nights import run_model, write_trainings
 from pipeline.steps.training_sets import churn_windows, clv_past, contract_windows, purchase_windows
 from pipeline.tags.build import build_tags
 from pipeline.transform.build import model_facts
@@ -33,8 +34,8 @@ def score(night, report):
     tonight = frame(con, model_facts("marts.customer_facts") + " order by customer_id")
     runs, backtests = [night.horizon_run], [pl.DataFrame(schema=BACKTEST_SCHEMA)]
 
-    def keep(table, result):
-        scores, run, tested = result
+    def keep(table, schema, model, is_every_night=False):
+        scores, run, tested = run_model(night, table, schema, model, is_every_night)
         write_frame(con, f"scores.{table}", scores)
         runs.append(run)
         backtests.append(tested)
@@ -45,26 +46,27 @@ def score(night, report):
                 f"模型 {run['model']}：{MODEL_STATUS_ZH.get(run['status'], run['status'])}：{run['message']}",
             )
 
-    keep("rfm", run_rfm(tonight, as_of))
-    keep("segments", run_segments(tonight, as_of, _last_params(night, "segments"), settings.seed))
-    used, rate = (_last_params(night, "clv") or {}).get("used"), settings.discount_rate_yearly
-    keep("clv", run_clv(tonight, as_of, clv_past(night), used, settings.seed, rate))
-    events = ("churn", "next_purchase", "contract_churn")
-    in_use = {model: (_last_params(night, model) or {}).get("classifier") for model in events}
-    bands = _last_bands(night, "churn", "churn_band")
-    windows = churn_windows(night)
-    keep("churn", run_churn(tonight, as_of, *windows, night.horizon_days, settings.seed, in_use["churn"], bands))
-    bands = _last_bands(night, "next_purchase", "purchase_band")
-    windows = purchase_windows(night)
-    keep("next_purchase", run_next_purchase(tonight, as_of, *windows, settings.seed, in_use["next_purchase"], bands))
+    # each is given what its model file holds on nights that only score, None to train
+    keep("rfm", rfm.SCHEMA, lambda kept: run_rfm(tonight, as_of), is_every_night=True)
+    before = _last_params(night, "segments")
+    keep("segments", segments.SCHEMA, lambda kept: run_segments(tonight, as_of, before, settings.seed, kept))
+    past, used, rate = clv_past(night), (_last_params(night, "clv") or {}).get("used"), settings.discount_rate_yearly
+    keep("clv", expected_spend.SCHEMA, lambda kept: run_clv(tonight, as_of, past, used, settings.seed, rate, kept))
+
+    def foretell(name, schema, run, windows, bands, *horizon):
+        in_use, last = (_last_params(night, name) or {}).get("classifier"), _last_bands(night, name, bands)
+        keep(name, schema, lambda kept: run(tonight, as_of, *windows, *horizon, settings.seed, in_use, last, kept))
+
+    days = night.horizon_days
+    foretell("churn", churn.SCHEMA, run_churn, churn_windows(night), "churn_band", days)
+    foretell("next_purchase", next_purchase.SCHEMA, run_next_purchase, purchase_windows(night), "purchase_band")
     if value(con, "select subscriptions from delivered"):
-        bands = _last_bands(night, "contract_churn", "churn_band")
-        windows, before = contract_windows(night), in_use["contract_churn"]
-        run = run_contract_churn(tonight, as_of, *windows, night.horizon_days, settings.seed, before, bands)
-        keep("contract_churn", run)
+        windows = contract_windows(night)
+        foretell("contract_churn", contract_churn.SCHEMA, run_contract_churn, windows, "churn_band", days)
     else:
         # the report says that no source delivers subscriptions; tags read the table all the same
-        write_frame(con, "scores.contract_churn", pl.DataFrame(schema=CONTRACT_CHURN_SCHEMA))
+        write_frame(con, "scores.contract_churn", pl.DataFrame(schema=contract_churn.SCHEMA))
+    write_trainings(night)
     ops.append_history(con, "model_runs", pl.DataFrame(runs, MODEL_RUN_SCHEMA), as_of, night.previous)
     ops.append_history(con, "backtests", pl.concat(backtests), as_of, night.previous)
     return value(con, "select count(*) from scores.rfm")

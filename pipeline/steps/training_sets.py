@@ -15,7 +15,7 @@ MAX_CUT_OFFS = 8
 def choose_cut_offs(night, kept):
     """Set night.horizon_days (H), night.horizon_run and night.cut_offs: H apart, newest first, with H of history before each.
 
-    kept: params of the horizon's last estimate, or None. Estimated, H is from orders before the oldest cut-off that may be.
+    A night that only scores has no cut-offs. kept: params of the horizon's last estimate, or None. Estimated, H is from orders before the oldest cut-off that may be.
     """
     settings = night.settings
     oldest = value(night.con, "select min(ordered_on) from core.orders where customer_id is not null")
@@ -37,7 +37,7 @@ def choose_cut_offs(night, kept):
     night.horizon_days = days
     cut_offs = [night.as_of - timedelta(days=days * back) for back in range(1, MAX_CUT_OFFS + 1)]
     enough = [day for day in cut_offs if oldest and day - timedelta(days=days) >= oldest]
-    night.cut_offs = [day for day in enough if first is None or day >= first]
+    night.cut_offs = [day for day in enough if night.is_training and (first is None or day >= first)]
 
 
 def outcome_horizons(night):

@@ -12,7 +12,7 @@ from pipeline.models.boosted_trees import BLOCK_ROWS, read_trees, trees_from_dic
 from pipeline.models.classifiers import Boosting, Logistic, encode, fit_encoding
 from pipeline.models.event_files import model_from_dict, model_to_dict
 from pipeline.models.events import Event, EventModel
-from pipeline.models.records import to_json
+from pipeline.models.records import NotAModel, to_json
 
 EVENT = Event("bought", "is_bought", "customers", "buyers", "others", ("days", "gap", "spend"), ("channel", "city"))
 GROUP_OF = {"days": 0, "gap": 0, "spend": 1, "channel": 2, "city": 1}
@@ -167,11 +167,16 @@ def test_what_is_no_tree_is_refused(name, bad):
 @pytest.mark.parametrize("kind", [Logistic, Boosting])
 def test_a_model_of_other_features_is_refused(kind):
     kept = through_json(fit(kind, make_rows(600, 1)))
-    with pytest.raises(ValueError, match="not 'churned'"):
-        model_from_dict(kept | {"event": "bought"}, Event("churned", "is_churned", "", "", "", ("days",), ()))
-    with pytest.raises(ValueError, match="gap, spend"):
-        model_from_dict(kept, Event("bought", "is_bought", "", "", "", ("days",), ("channel", "city")))
-    with pytest.raises(ValueError):
-        model_from_dict(kept | {"numeric": ["days", "gap"]}, EVENT)
-    with pytest.raises((ValueError, KeyError)):
-        model_from_dict(kept | {"fitted": {}}, EVENT)
+    churn = Event("churned", "is_churned", "", "", "", ("days",), ())
+    fewer = Event("bought", "is_bought", "", "", "", ("days",), ("channel", "city"))
+    for changed, event, message in (
+        (kept, churn, "it foretells 'bought'"),
+        (kept, fewer, "gap, spend"),
+        (kept | {"numeric": ["days", "gap"]}, EVENT, "."),
+        (kept | {"numeric": None}, EVENT, "."),
+        (kept | {"fitted": {}}, EVENT, "it lacks '"),
+        (kept | {"slope": None}, EVENT, "."),
+        ({}, EVENT, "it lacks 'event'"),
+    ):
+        with pytest.raises(NotAModel, match=message):
+            model_from_dict(changed, event)
