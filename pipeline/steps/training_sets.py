@@ -15,7 +15,8 @@ MAX_CUT_OFFS = 8
 def choose_cut_offs(night, kept):
     """Set night.horizon_days (H), night.horizon_run and night.cut_offs: H apart, newest first, with H of history before each.
 
-    A night that only scores has no cut-offs. kept: params of the horizon's last estimate, or None. Estimated, H is from orders before the oldest cut-off that may be.
+    A night that only scores has no cut-offs. kept: params of the horizon's last estimate, or None. Estimated, H is from orders
+    before the oldest cut-off that may be.
     """
     settings = night.settings
     oldest = value(night.con, "select min(ordered_on) from core.orders where customer_id is not null")
