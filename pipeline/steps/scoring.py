@@ -9,6 +9,7 @@ from pipeline.models.churn import run_churn
 from pipeline.models.clv import run_clv
 from pipeline.models.records import BACKTEST_SCHEMA, MODEL_RUN_SCHEMA
 from pipeline.models.rfm import run_rfm
+from pipeline.models.segment_watch import read_warnings
 from pipeline.models.segments import run_segments
 from pipeline.steps.training_sets import churn_windows, clv_backtest
 from pipeline.tags.build import build_tags
@@ -43,7 +44,11 @@ def score(night, report):
             )
 
     keep("rfm", run_rfm(tonight, as_of))
-    keep("segments", run_segments(tonight, as_of, _last_params(night, "segments"), settings.seed))
+    jumps = {"jump_limit": settings.segment_jump_limit, "hold_jumps": settings.hold_segment_jumps}
+    segments = run_segments(tonight, as_of, _last_params(night, "segments"), settings.seed, **jumps)
+    keep("segments", segments)
+    for english, chinese in read_warnings(segments[1]):
+        night.warn(f"segments: {english}", f"客户分群：{chinese}")
     keep("clv", run_clv(tonight, as_of, *clv_backtest(night), seed=settings.seed))
     windows = churn_windows(night)
     keep("churn", run_churn(tonight, as_of, *windows, settings.churn_horizon_days, settings.seed))
