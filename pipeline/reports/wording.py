@@ -65,6 +65,10 @@ TEXTS = {
         "Groups found in the data. Multiples compare the group's average with that of all customers grouped.",
         "由数据自动划分的客户群；倍数为该群平均值与全部分群客户平均值之比。",
     ),
+    "segment_size": (
+        "{0} customers: {1} of those grouped, {2} of the spend",
+        "{0} 位客户：占分群客户 {1}，消费占比 {2}",
+    ),
     "no_segments": ("No behaviour segments tonight: {0}", "本次没有行为客群：{0}"),
     "plain": ("close to the average in everything", "各项均接近平均"),
     "average_order": ("average order", "平均客单价"),
