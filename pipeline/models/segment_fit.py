@@ -1,4 +1,4 @@
-"""The centres of k segments: full k-means of up to a million customers, a mini-batch pass over all beyond."""
+"""The centres of k segments: full k-means, and a mini-batch pass over everyone where that was of a sample."""
 
 import numpy as np
 from scipy.spatial.distance import cdist
