@@ -80,7 +80,7 @@ def _distance(name, row, everyone):
     scale = everyone[f"std_{name}"]
     if not scale or row[f"known_{name}"] < 0.5:
         return 0.0
-    return abs(row[f"tamed_{name}"] - everyone[f"tamed_{name}"]) / scale
+    return round(abs(row[f"tamed_{name}"] - everyone[f"tamed_{name}"]) / scale, 6)
 
 
 def _say(name, row, everyone):
@@ -96,5 +96,5 @@ def _say(name, row, everyone):
 
 
 def _half_up(value, places):
-    # a median of 2.5 days reads 3, not the even neighbour
-    return float(np.floor(value * 10**places + 0.5) / 10**places)
+    # a median of 2.5 days reads 3, not the even neighbour; sums over several threads differ in their last digits
+    return float(np.floor(round(value * 10**places, 6) + 0.5) / 10**places)

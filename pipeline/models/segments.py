@@ -81,6 +81,7 @@ def run_segments(facts, as_of, previous_model=None, seed=20260101, kept=None, ju
         "warnings": warnings + share_warnings,
     }
     message += "".join(f"; {english}" for english, _ in share_warnings)
+    message += "".join(f"; segment {number} has outgrown its name" for number in metrics["outgrown_names"])
     run = make_model_run(as_of, "segments", "used", message, len(scores), model, metrics)
     return scores, run, no_backtests()
 
