@@ -25,6 +25,8 @@ OTHERS = {
     "ticket_count": ("mean", 1, "{} service cases (all: {})", "人均服务工单{}件（全体{}件）"),
 }
 OTHERS_TOLD = 2
+# medians of fewer are nearly the numbers of a person
+MIN_TOLD = 5
 TRANSFORMS = FEATURES | {"avg_gap_days": "log1p", "category_count": "log1p", "ticket_count": "log1p"}
 
 
@@ -33,7 +35,8 @@ def describe_segments(customers, ids):
 
     Purchase days, days since the last order and basket, then the two other facts whose mean is farthest from
     everyone's (at least .35 standard deviations, skew tamed), then the share of customers. What is not known of most
-    customers, and what reads the same for the segment and for everyone, is not said.
+    customers, and what reads the same for the segment and for everyone, is not said; nor any number of a segment of
+    fewer than five.
     """
     known = [name for name in [*ALWAYS, *OTHERS] if name in customers.columns]
     numbers = pl.Series("segment_id", ids, dtype=pl.Int64)
@@ -48,7 +51,11 @@ def describe_segments(customers, ids):
         everyone |= values.select(*told, pl.col("tamed").std().alias(f"std_{name}")).row(0, named=True)
         for row in values.group_by("segment_id").agg(*told, is_known).iter_rows(named=True):
             groups[row["segment_id"]] |= row
-    return {number: _describe(row, everyone, known, counts[number] / len(ids)) for number, row in groups.items()}
+    few = "Fewer than five customers", "不足5位客户"
+    return {
+        number: few if counts[number] < MIN_TOLD else _describe(row, everyone, known, counts[number] / len(ids))
+        for number, row in groups.items()
+    }
 
 
 def _tame(customers, name):

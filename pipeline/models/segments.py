@@ -90,10 +90,10 @@ def fit_segments(facts, previous_model=None, seed=20260101, ks=COUNTS, sample=FU
     """A model dict: k, features, segments (id, names, centroid, share, mean spend), next_segment_id, silhouettes and
     stabilities by k, loss, and how many customers it was fitted on.
 
-    Full k-means on at most `sample` customers,
-    beyond that refined by mini-batches over all where that lowers the loss. k is chosen on at most 20,000. Ids go by
-    the mean spend, highest first, unless a segment is one of the previous model's: then it keeps that id and name. An id
-    that was given once is never given to another segment. Raises NotEnoughData.
+    Full k-means on at most `sample` customers; where there are more, refined by mini-batches over all if that lowers the
+    loss. k is chosen on at most 20,000. Ids go by the mean spend, highest first, unless a segment is one of the previous
+    model's: then it keeps that id and name. An id that was given once is never given to another segment. Raises
+    NotEnoughData.
     """
     return _fit(select_customers(facts, previous_model), previous_model, seed, ks, sample)
 

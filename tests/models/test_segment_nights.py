@@ -244,7 +244,11 @@ def test_a_description_counted_by_hand(make_facts):
         avg_gap_days=[None, None, 9.0, 14.0, 15.0, 16.0],
         ticket_count=[0, 0, 0, 0, 0, 0],
     )
-    told = describe_segments(select_customers(facts), np.array([1, 1, 1, 2, 2, 2]))
+    # everyone twice, as nothing is told of fewer than five
+    facts = pl.concat([facts, facts.with_columns(pl.format("z{}", "customer_id").alias("customer_id"))])
+    customers, ids = select_customers(facts), np.array([1, 1, 1, 2, 2, 2] * 2)
+    told = describe_segments(customers, ids)
+    assert describe_segments(customers[:6], ids[:6])[1] == ("Fewer than five customers", "不足5位客户")
     assert told[1] == (
         "1 purchase days (all: 5), last order 200 days ago (all: 65), basket 1,200 (all: 520),"
         " 17 % of orders online (all: 58 %); 50 % of customers",
