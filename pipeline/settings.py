@@ -48,6 +48,8 @@ class Settings:
     discount_rate_yearly: float = 0.1
     seed: int = 20260101
     train_every_days: int = 7
+    segment_jump_limit: float = 0.2
+    hold_segment_jumps: bool = False
     workbook_max_customers: int = 100_000
     daily_snapshots: int = 14
     monthly_snapshots: int = 12
@@ -141,8 +143,9 @@ def _from_text(name, kind, text):
     if kind in (dict, list):
         raise SettingsError(f"environment {ENVIRONMENT_PREFIX}{name.upper()}: write it in settings.toml, as a table")
     try:
-        return kind(text)
-    except ValueError as error:
+        # bool("false") would be true
+        return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
+    except (ValueError, KeyError) as error:
         raise SettingsError(
             f'environment {ENVIRONMENT_PREFIX}{name.upper()}="{text}": must be {kind.__name__}'
         ) from error
@@ -180,6 +183,10 @@ def _check(settings):
     if not 0 <= settings.discount_rate_yearly <= 1:
         raise SettingsError(
             f'"discount_rate_yearly" is {settings.discount_rate_yearly}; write a share from 0.0 (nothing is discounted) to 1.0'
+        )
+    if not 0 < settings.segment_jump_limit <= 1:
+        raise SettingsError(
+            f'"segment_jump_limit" is {settings.segment_jump_limit}; write a share of customers above 0, at most 1.0'
         )
     for purpose, allowed in settings.consent_when_silent.items():
         if purpose not in PURPOSES or not isinstance(allowed, bool):

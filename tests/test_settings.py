@@ -25,6 +25,11 @@ def test_a_file_and_the_environment_which_wins(tmp_path):
     assert (settings.language, settings.seed) == ("en", 8)
 
 
+def test_a_switch_in_the_environment_is_read_as_written(tmp_path):
+    for text, is_on in {"true": True, "False": False}.items():
+        assert settings_of(tmp_path, "", {"CUSTOMER_PIPELINE_HOLD_SEGMENT_JUMPS": text}).hold_segment_jumps is is_on
+
+
 def test_rules_of_contact(tmp_path):
     text = '[consent_when_silent]\nprofiling = false\n[contact_limits]\nany = "8 per 30d"\nsms = "1 per 7d"\n'
     settings = settings_of(tmp_path, text)
@@ -66,6 +71,13 @@ def test_folders_stand_in_the_data_folder_and_the_key_beside_it(tmp_path):
         ('reporting_currency = "yuan"', {}, "write an ISO 4217 code"),
         ('phone_country_code = "+86"', {}, 'write digits only, such as "86"'),
         ("churn_horizon_days = -1", {}, '"churn_horizon_days" is -1; it must be 0 or more'),
+        (
+            "segment_jump_limit = 0.0",
+            {},
+            '"segment_jump_limit" is 0.0; write a share of customers above 0, at most 1.0',
+        ),
+        ("segment_jump_limit = 1.5", {}, '"segment_jump_limit" is 1.5'),
+        ("", {"CUSTOMER_PIPELINE_HOLD_SEGMENT_JUMPS": "yes"}, 'HOLD_SEGMENT_JUMPS="yes": must be bool'),
         ("seed = -1", {}, '"seed" is -1; it must be 0 or more'),
         ("daily_snapshots = 0", {}, '"daily_snapshots" is 0; it must be 1 or more'),
         ('memory_limit = "4 gigs"', {}, 'memory_limit "4 gigs"; write a size such as "4GiB"'),

@@ -1,49 +1,82 @@
 """Names for segments, from what is unusual about them: the features farthest from the average customer."""
 
-# feature -> words when high, words when low; English words are (before the noun), Chinese ones are joined
-WORDS = {
-    "recency_days": (("Lapsed", "久未下单"), ("Recent", "近期活跃")),
-    "order_day_count": (("Frequent", "高频"), ("Occasional", "低频")),
-    "avg_order_amount": (("Big-Basket", "高客单"), ("Small-Basket", "低客单")),
-    "discount_share": (("Discount-Seeking", "偏好折扣"), ("Full-Price", "原价购买")),
-    "category_count": (("Wide-Ranging", "多品类"), ("Single-Minded", "品类集中")),
-    "return_share": (("Often-Returning-Goods", "退货多"), ("Rarely-Returning-Goods", "退货少")),
-    "online_order_share": (("Online", "线上"), ("Offline", "线下")),
-    "ticket_count": (("Service-Needing", "咨询多"), ("Undemanding", "咨询少")),
+# (how often, how lately) -> who they are; 1 above the average customer, -1 below, 0 near. Lately: -1 is recent
+WHO = {
+    (1, -1): ("Regulars", "活跃常客"),
+    (1, 0): ("Frequent buyers", "高频客户"),
+    (1, 1): ("Lapsed regulars", "沉睡常客"),
+    (0, -1): ("Recent buyers", "近期客户"),
+    (0, 0): ("Buyers", "客户"),
+    (0, 1): ("Lapsed buyers", "久未下单客户"),
+    (-1, -1): ("Recent occasional buyers", "近期低频客户"),
+    (-1, 0): ("Occasional buyers", "低频客户"),
+    (-1, 1): ("Lapsed occasional buyers", "久未下单的低频客户"),
 }
-# in standard deviations of all customers
+# feature -> words when high, words when low, after "with" in English and before 的 in Chinese
+WITH = {
+    "avg_order_amount": (("big baskets", "高客单"), ("small baskets", "低客单")),
+    "discount_share": (("big discounts", "爱优惠"), ("few discounts", "少用优惠")),
+    "return_share": (("many returns", "常退货"), ("few returns", "少退货")),
+    "online_order_share": (("many online orders", "偏线上"), ("many store orders", "偏门店")),
+}
+# in standard deviations of all customers: for a trait, and for what they are called first
 UNUSUAL = 0.35
-NAME_WORDS = 2
+UNUSUAL_WHO = 0.5
+# below which a kept name is no longer true
+OUTGROWN = 0.1
 
 
 def name_segments(segments, feature_names):
-    """Give every segment without a name its name and name_zh, in place; all names differ.
+    """Give every segment without a name its name, name_zh and named_for, in place; all names differ.
 
     segments: dicts with id, centroid (standard deviations from the average customer, in the order of
-    feature_names) and, if they keep one, name. Two words, the strongest first; another word where that name
-    is taken; last, the id.
+    feature_names) and, if they keep one, name. Who they are, with the one trait that stands out most; with more
+    traits where that name is taken; last, the id. named_for: {feature: 1 above or -1 below the average customer}, what
+    the name says.
     """
-    taken = {segment["name"] for segment in segments if "name" in segment}
+    taken = {name for segment in segments if "name" in segment for name in (segment["name"], segment["name_zh"])}
     for segment in segments:
         if "name" in segment:
             continue
-        traits = _find_traits(segment["centroid"], feature_names)
-        for words in range(min(NAME_WORDS, len(traits)), len(traits) + 1):
-            name, name_zh = _join(traits[:words])
-            if name not in taken:
+        sides = _find_sides(segment["centroid"], feature_names)
+        traits = [name for name in sides if name in WITH]
+        for count in range(min(1, len(traits)), len(traits) + 1):
+            name, name_zh = _join(sides, traits[:count])
+            if not {name, name_zh} & taken:
                 break
-        if name in taken:
+        if {name, name_zh} & taken:
             name, name_zh = f"{name} {segment['id']}", f"{name_zh}{segment['id']}"
         segment["name"], segment["name_zh"] = name, name_zh
-        taken.add(name)
+        segment["named_for"] = {trait: side for trait, side in sides.items() if trait not in traits[count:]}
+        taken |= {name, name_zh}
 
 
-def _find_traits(centroid, feature_names):
+def find_outgrown(segments, feature_names):
+    """Ids of segments whose kept name says what their centroid no longer shows, not even by .1 standard deviations."""
+    outgrown = []
+    for segment in segments:
+        values = dict(zip(feature_names, segment["centroid"], strict=True))
+        # a name of an earlier version does not say what it was given for
+        if any(values.get(name, 0.0) * side < OUTGROWN for name, side in segment.get("named_for", {}).items()):
+            outgrown.append(segment["id"])
+    return outgrown
+
+
+def _find_sides(centroid, feature_names):
+    """{feature: 1 or -1} of what is unusual, the strongest first."""
     strongest_first = sorted(zip(feature_names, centroid, strict=True), key=lambda pair: (-abs(pair[1]), pair[0]))
-    return [WORDS[name][0 if value > 0 else 1] for name, value in strongest_first if abs(value) >= UNUSUAL]
+    return {
+        name: 1 if value > 0 else -1
+        for name, value in strongest_first
+        if abs(value) >= (UNUSUAL if name in WITH else UNUSUAL_WHO)
+    }
 
 
-def _join(traits):
+def _join(sides, traits):
+    name, name_zh = WHO[sides.get("order_day_count", 0), sides.get("recency_days", 0)]
     if not traits:
-        return "Average Customers", "普通客户"
-    return " ".join(word for word, _ in traits) + " Customers", "".join(word for _, word in traits) + "客户"
+        return ("Average buyers", "普通客户") if name == "Buyers" else (name, name_zh)
+    words = [WITH[trait][0 if sides[trait] > 0 else 1] for trait in traits]
+    return f"{name} with {' and '.join(word for word, _ in words)}", "、".join(
+        word for _, word in words
+    ) + f"的{name_zh}"

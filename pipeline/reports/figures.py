@@ -4,22 +4,6 @@ Each function takes a DuckDB connection and returns None, or an empty list, wher
 then says so in a sentence.
 """
 
-# numbers by which a segment is described: column of marts.customer_facts, then its names
-TRAITS = (
-    ("order_count", "orders", "订单数"),
-    ("net_spend_amount", "net spend", "净消费"),
-    ("avg_order_amount", "average order", "客单价"),
-    ("recency_days", "days since last order", "距上次购买天数"),
-    ("discount_share", "discount share", "优惠占比"),
-    ("night_order_share", "night orders", "夜间订单占比"),
-    ("weekend_order_share", "weekend orders", "周末订单占比"),
-    ("online_order_share", "online orders", "线上订单占比"),
-    ("return_share", "returns", "退货占比"),
-    ("category_count", "categories bought", "购买品类数"),
-    ("ticket_count", "service cases", "服务工单数"),
-    ("response_share_90d", "answers to messages", "触达响应率"),
-)
-
 
 def has_rows(con, table, where="true"):
     """Whether schema.table exists and holds a row."""
@@ -219,57 +203,6 @@ def read_rfm(con):
         """,
     )
     return {"cells": {(cell["r_score"], cell["f_score"]): cell for cell in cells}, "segments": segments}
-
-
-def read_segments(con):
-    """Behaviour segments with size, averages and the three traits furthest from the average customer clustered."""
-    if not has_rows(con, "scores.segments"):
-        return []
-    averages = ", ".join(f"avg({column})::double as {column}" for column, _, _ in TRAITS)
-    rows = fetch_dicts(
-        con,
-        f"""
-        select
-            segments.segment_name as name,
-            segments.segment_name_zh as name_zh,
-            count(*) as customer_count,
-            avg(clv.clv_365d_amount) as expected_365d,
-            avg(churn.churn_probability) as churn_probability,
-            grouping(segments.segment_name) as is_total,
-            {averages}
-
-        from scores.segments as segments
-
-        inner join marts.customer_facts as facts
-            on segments.customer_id = facts.customer_id
-
-        left join scores.clv as clv
-            on segments.customer_id = clv.customer_id
-
-        left join scores.churn as churn
-            on segments.customer_id = churn.customer_id
-
-        group by grouping sets ((segments.segment_name, segments.segment_name_zh), ())
-        order by customer_count desc, name
-        """,
-    )
-    total = next((row for row in rows if row["is_total"]), None)
-    segments = [row for row in rows if not row["is_total"]]
-    for row in segments:
-        row["customer_share"] = row["customer_count"] / total["customer_count"]
-        row["traits"] = _find_unusual(row, total)
-    return segments
-
-
-def _find_unusual(row, total):
-    """The three traits with the largest ratio to the average, either way; within 20 % nothing is unusual."""
-    ratios = []
-    for column, name, name_zh in TRAITS:
-        if row[column] is not None and total[column]:
-            ratio = row[column] / total[column]
-            ratios.append((max(ratio, 1 / max(ratio, 0.01)), {"name": name, "name_zh": name_zh, "ratio": ratio}))
-    ratios.sort(key=lambda pair: -pair[0])
-    return [trait for distance, trait in ratios[:3] if distance >= 1.2]
 
 
 def read_value(con):

@@ -62,8 +62,13 @@ TEXTS = {
     "share_spend": ("spend", "消费占比"),
     "segments": ("Segments by behaviour", "行为客群"),
     "segments_lead": (
-        "Groups found in the data. Multiples compare the group's average with that of all customers grouped.",
-        "由数据自动划分的客户群；倍数为该群平均值与全部分群客户平均值之比。",
+        "Groups found in the data. The sentence gives the typical customer (medians; averages for shares and service cases)"
+        " beside that of all grouped; multiples and figures below it are averages.",
+        "由数据自动划分的客户群。说明文字为典型客户（中位数；占比与工单为平均值）并列全部分群客户；倍数及其下数字均为平均值。",
+    ),
+    "segment_size": (
+        "{0} customers: {1} of those grouped, {2} of the spend",
+        "{0} 位客户：占分群客户 {1}，消费占比 {2}",
     ),
     "no_segments": ("No behaviour segments tonight: {0}", "本次没有行为客群：{0}"),
     "plain": ("close to the average in everything", "各项均接近平均"),

@@ -1,9 +1,10 @@
-"""The workbook: about, customers, tag dictionary. Written in constant memory, so cells leave in row order."""
+"""The workbook: about, customers, segments, tag dictionary. Written in constant memory, so cells leave in row order."""
 
 from decimal import Decimal
 
 import xlsxwriter
 
+from pipeline.reports.segment_figures import make_segment_sheet
 from pipeline.reports.wide import make_wide_table
 
 ROWS_AT_A_TIME = 5_000
@@ -80,6 +81,8 @@ def write_workbook(con, path, language, max_customers):
         _write_about(workbook, words, as_of, shown, total)
         wide = make_wide_table(con, language, customers=chosen, neutralise=False)
         _write_sheet(workbook, bold, words["customers"], wide.headings, con.execute(wide.query))
+        if segments := make_segment_sheet(con, language):
+            _write_sheet(workbook, bold, *segments[:2], con.execute(segments[2]))
         _write_sheet(workbook, bold, words["dictionary"], words["headings"], con.execute(_dictionary_query(language)))
     return shown
 

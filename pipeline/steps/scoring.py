@@ -12,6 +12,7 @@ from pipeline.models.contract_churn import run_contract_churn
 from pipeline.models.next_purchase import run_next_purchase
 from pipeline.models.records import BACKTEST_SCHEMA, MODEL_RUN_SCHEMA
 from pipeline.models.rfm import run_rfm
+from pipeline.models.segment_watch import read_warnings
 from pipeline.models.segments import run_segments
 from pipeline.steps.training_nights import run_model, write_trainings
 from pipeline.steps.training_sets import churn_windows, clv_past, contract_windows, purchase_windows
@@ -45,11 +46,16 @@ def score(night, report):
                 f"{run['model']}: {run['status']}: {run['message']}",
                 f"模型 {run['model']}：{MODEL_STATUS_ZH.get(run['status'], run['status'])}：{run['message']}",
             )
+        return run
 
     # each is given what its model file holds on nights that only score, None to train
     keep("rfm", rfm.SCHEMA, lambda kept: run_rfm(tonight, as_of), is_every_night=True)
-    before = _last_params(night, "segments")
-    keep("segments", segments.SCHEMA, lambda kept: run_segments(tonight, as_of, before, settings.seed, kept))
+    before, jumps = _last_params(night, "segments"), (settings.segment_jump_limit, settings.hold_segment_jumps)
+    run = keep(
+        "segments", segments.SCHEMA, lambda kept: run_segments(tonight, as_of, before, settings.seed, kept, *jumps)
+    )
+    for english, chinese in read_warnings(run):
+        night.warn(f"segments: {english}", f"客户分群：{chinese}")
     past, used, rate = clv_past(night), (_last_params(night, "clv") or {}).get("used"), settings.discount_rate_yearly
     keep("clv", expected_spend.SCHEMA, lambda kept: run_clv(tonight, as_of, past, used, settings.seed, rate, kept))
 

@@ -5,6 +5,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from pipeline.models import segment_count
 from pipeline.models.records import NotEnoughData
 from pipeline.models.segment_names import name_segments
 from pipeline.models.segments import SCHEMA, fit_segments, run_segments, score_segments
@@ -12,6 +13,12 @@ from pipeline.models.segments import SCHEMA, fit_segments, run_segments, score_s
 AS_OF = dt.date(2025, 1, 1)
 # planted groups: purchase days, recency, order amount, discount share
 GROUPS = [(30, 5, 300, 0.05), (12, 20, 20, 0.6), (1, 400, 60, 0.05)]
+
+
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch):
+    """Fewer bootstrap draws: how they tell is tested in test_segment_nights.py."""
+    monkeypatch.setattr(segment_count, "DRAWS", 3)
 
 
 @pytest.fixture
@@ -47,15 +54,21 @@ def test_planted_groups_are_found_whatever_the_seed(make_shop, seed):
     assert [set(scores.filter(group == g)["segment_id"]) for g in range(3)] == [{1}, {2}, {3}]
     assert dict(scores.schema) == SCHEMA and scores["customer_id"].is_sorted()
     assert scores["segment_name"].n_unique() == scores["segment_name_zh"].n_unique() == 3
-    assert run_segments(facts.sample(fraction=1, shuffle=True, seed=seed), AS_OF, seed=seed)[0].equals(scores)
+
+
+def test_the_order_of_the_facts_is_no_matter(make_shop):
+    facts, _ = make_shop(300, 3)
+    shuffled = facts.sample(fraction=1, shuffle=True, seed=1)
+    (scores, run, _), (again, run_again, _) = (run_segments(frame, AS_OF, seed=3) for frame in (facts, shuffled))
+    assert again.equals(scores) and run_again == run
 
 
 def test_names_say_what_is_unusual(make_shop):
     facts, _ = make_shop(600, 1)
     names = {s["id"]: (s["name"], s["name_zh"]) for s in fit_segments(facts)["segments"]}
-    assert "Big-Basket" in names[1][0] and "高客单" in names[1][1]
-    assert "Discount-Seeking" in names[2][0] or "Small-Basket" in names[2][0]
-    assert "Lapsed" in names[3][0] or "Occasional" in names[3][0]
+    assert "big baskets" in names[1][0] and "高客单" in names[1][1]
+    assert "big discounts" in names[2][0] or "small baskets" in names[2][0]
+    assert names[3][0].startswith("Lapsed occasional buyers") and "久未下单的低频客户" in names[3][1]
 
 
 def test_constant_and_empty_columns_are_left_out(make_shop):
@@ -116,5 +129,5 @@ def test_refused_profiling_and_no_orders_are_left_out(make_shop):
 def test_names_differ_even_where_nothing_else_does():
     segments = [{"id": number, "centroid": [0.0, 0.1]} for number in (1, 2)]
     name_segments(segments, ["recency_days", "ticket_count"])
-    assert [segment["name"] for segment in segments] == ["Average Customers", "Average Customers 2"]
+    assert [segment["name"] for segment in segments] == ["Average buyers", "Average buyers 2"]
     assert [segment["name_zh"] for segment in segments] == ["普通客户", "普通客户2"]

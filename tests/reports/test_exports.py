@@ -129,6 +129,26 @@ def test_workbook_holds_everyone_under_the_cap(con, tmp_path):
     assert "全部 3 位客户" in str(book["说明"]["A3"].value)
 
 
+@pytest.mark.parametrize(("language", "name", "suffix"), [("en", "Segments", ""), ("zh", "行为客群", "_zh")])
+def test_workbook_shows_the_segments_with_their_shares(tmp_path, language, name, suffix):
+    people = [("c1", 300, 1), ("c2", 60, 2), ("c3", 40, 2), ("c4", 600, None)]
+    facts = [{"customer_id": who, "net_spend_amount": spend} for who, spend, _ in people]
+    segments = [
+        {"customer_id": who, "segment_id": number, "segment_name": f"S{number}", "segment_name_zh": f"群{number}"}
+        | {"segment_description": f"says {number}", "segment_description_zh": f"说明{number}"}
+        for who, _, number in people
+        if number
+    ]
+    write_exports(make_tagged(*facts, segments=segments), tmp_path, language, 1)
+    rows = list(openpyxl.load_workbook(tmp_path / "customer_tags.xlsx")[name].values)[1:]
+    said = {"": ("S", "says "), "_zh": ("群", "说明")}[suffix]
+    # c4 is in no segment: the shares are of the 400 that those grouped spent; the cap is of customers, not of segments
+    assert rows == [
+        (2, f"{said[0]}2", f"{said[1]}2", 2, 0.6667, 100, 0.25),
+        (1, f"{said[0]}1", f"{said[1]}1", 1, 0.3333, 300, 0.75),
+    ]
+
+
 def test_no_customers_still_gives_files(tmp_path):
     con = make_tagged()
     counts = write_exports(con, tmp_path, "zh", 10)

@@ -78,6 +78,21 @@ def test_numbers_of_the_page_are_those_of_the_tables(full, tmp_path):
     assert "do not add up" not in page
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_segments_say_what_they_are_and_spend(full, tmp_path, language):
+    page = write(full, tmp_path, language)
+    for said, count, share, spend in full.execute(
+        f"""
+        select any_value(segment_description{"_zh" if language == "zh" else ""}), count(*), count(*) / sum(count(*)) over (),
+            (sum(net_spend_amount) / sum(sum(net_spend_amount)) over ())::double
+        from scores.segments inner join marts.customer_facts using (customer_id) group by segment_id
+        """
+    ).fetchall():
+        words = Wording(language)
+        assert words("segment_size", words.count(count), words.share(share), words.share(spend)) in page
+        assert f'<p class="said">{said}</p>' in page
+
+
 def test_rows_that_do_not_add_up_are_said(tmp_path, catalogue):
     con = make_warehouse({})
     build_tags(con, catalogue, AS_OF)

@@ -59,7 +59,7 @@ SCORES = {
     " r_score integer, f_score integer, m_score integer, rfm_cell varchar, rfm_segment varchar,"
     " rfm_segment_zh varchar, value_class varchar, value_class_zh varchar",
     "segments": "customer_id varchar, as_of date, segment_id integer, segment_name varchar, segment_name_zh varchar,"
-    " distance double",
+    " segment_description varchar, segment_description_zh varchar, distance double",
     "clv": "customer_id varchar, as_of date, p_alive double, expected_orders_90d double, expected_orders_365d double,"
     " clv_365d_amount double, clv_365d_low double, clv_365d_high double",
     "churn": (
@@ -255,7 +255,9 @@ def make_synthetic_warehouse(customer_count, path=":memory:", as_of=AS_OF):
         insert into scores.segments
         select customer_id, date '{as_of}', 1 + number % 4,
             (['Bargain hunters', 'Evening shoppers', 'Big baskets', 'Quiet regulars'])[1 + number % 4],
-            (['爱优惠', '夜间购物', '大单客户', '安静常客'])[1 + number % 4], round(u1 * 3, 6)
+            (['爱优惠', '夜间购物', '大单客户', '安静常客'])[1 + number % 4],
+            (3 + number % 4) || ' purchase days (all: 6); 25 % of customers',
+            '购买' || (3 + number % 4) || '天（全体6天）；占客户25%', round(u1 * 3, 6)
         from drawn where orders > 0 order by customer_id
         """
     )
