@@ -8,8 +8,8 @@ from pipeline import ops
 from pipeline.models.churn import run_churn
 from pipeline.models.clv import run_clv
 from pipeline.models.records import BACKTEST_SCHEMA, MODEL_RUN_SCHEMA
-from pipeline.models.rfm import run_rfm
 from pipeline.models.segments import run_segments
+from pipeline.steps.rfm_scores import run_rfm_of_night
 from pipeline.steps.training_sets import churn_windows, clv_backtest
 from pipeline.tags.build import build_tags
 from pipeline.transform.build import model_facts
@@ -42,7 +42,7 @@ def score(night, report):
                 f"模型 {run['model']}：{MODEL_STATUS_ZH.get(run['status'], run['status'])}：{run['message']}",
             )
 
-    keep("rfm", run_rfm(tonight, as_of))
+    keep("rfm", run_rfm_of_night(night, tonight))
     keep("segments", run_segments(tonight, as_of, _last_params(night, "segments"), settings.seed))
     keep("clv", run_clv(tonight, as_of, *clv_backtest(night), seed=settings.seed))
     windows = churn_windows(night)
