@@ -12,6 +12,7 @@ from pipeline.models.segments import run_segments
 from pipeline.steps.rfm_scores import run_rfm_of_night
 from pipeline.steps.training_sets import churn_windows, clv_backtest
 from pipeline.tags.build import build_tags
+from pipeline.tags.migrations import build_migrations
 from pipeline.transform.build import model_facts
 from pipeline.warehouse import (
     frame,
@@ -71,7 +72,10 @@ def tag(night, report):
     # a night of an earlier version of this pipeline knew no companies
     if not (night.previous and has_table(night.con, "previous", "tags", "company_tag_history")):
         of_companies = None
-    counts = build_tags(night.con, night.catalogue, night.as_of, history, report, of_companies)
+    con = night.con
+    counts = build_tags(con, night.catalogue, night.as_of, history, report, of_companies)
     for name, count in counts.items():
         report(name, count)
+    nights = con.execute("select distinct as_of from ops.model_runs where as_of < ?", (night.as_of,)).fetchall()
+    report("tags.tag_migrations", build_migrations(con, night.as_of, [day for (day,) in nights]))
     return counts["customer_tags"]
