@@ -3,11 +3,14 @@
 import json
 
 from pipeline.reports.figures import fetch_dicts, has_rows
+from pipeline.reports.wide import quote_text
+from pipeline.reports.wording import Wording
 from pipeline.tags.migrations import MIGRATED, PERIODS
 
 CLASSES = (("customer_grade", "grades"), ("abc_class", "abc"))
 # where somebody went who carries no value any more, in the order of columns
 GONE = ("left", "merged")
+CHANGES = ("stayed", "moved", "new", *GONE)
 LARGEST_MOVES = 3
 
 
@@ -67,7 +70,7 @@ def _make_matrix(moves, values):
         "gone": gone,
         "rows": rows,
         "came": [cells.get((None, code)) for code in codes],
-        "counts": {change: counts.get(change, 0) for change in ("stayed", "moved", "new", *GONE)},
+        "counts": {change: counts.get(change, 0) for change in CHANGES},
         "then_count": sum(row["total"] for row in rows),
         "largest": [
             {"was": _named(values, move["from_value"]), "became": _named(values, move["to_value"])}
@@ -136,15 +139,20 @@ def _read_classes(con, column, title):
 
 def migrations_query(language):
     """SQL of the workbook's sheet of moves, one a row, named in a language: 'zh' or 'en'."""
-    suffix = "_zh" if language == "zh" else ""
+    suffix, words = "_zh" if language == "zh" else "", Wording(language)
+
+    def worded(column, texts):
+        whens = " ".join(f"when {quote_text(code)} then {quote_text(words(text))}" for code, text in texts.items())
+        return f"case migrations.{column} {whens} end"
+
     return f"""
         select
             catalogue.name{suffix},
-            migrations.period,
+            {worded("period", {period: f"since_{period}" for period in PERIODS})},
             migrations.compared_on::varchar,
             coalesce(value_then.name{suffix}, migrations.from_value),
             coalesce(value_now.name{suffix}, migrations.to_value),
-            migrations.change,
+            {worded("change", {change: f"change_{change}" for change in CHANGES})},
             migrations.customer_count,
             migrations.from_share
 

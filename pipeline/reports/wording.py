@@ -92,6 +92,8 @@ TEXTS = {
         "From the largest down: A makes the first 80 % of spend, B the next 15 %, C the rest.",
         "由高到低累计：A类贡献前80%的消费，B类其后15%，C类其余。",
     ),
+    "of_all_customers": ("share of customers", "客户占比"),
+    "of_all_spend": ("share of spend", "消费占比"),
     "moves": ("Who went where", "客户迁移"),
     "moves_note": (
         "A row is a group as it was then, read from left to right: where its customers are now. Darker is a larger share of"
@@ -106,15 +108,22 @@ TEXTS = {
     "since_30_days": ("against 30 days ago", "较30天前"),
     "since_90_days": ("against 90 days ago", "较90天前"),
     "moves_lead": (
-        "Of {0} customers on {1}, {2} ({3}) are where they were, {4} moved, {5} are no longer scored; {6} are new.",
-        "{1} 的 {0} 位客户中，{2} 位（{3}）未变动，{4} 位迁移，{5} 位不再评分；另有 {6} 位新进入。",
+        "Of {0} customers on {1}, {2} ({3}) are where they were, {4} moved, {5} left or were merged; {6} are new.",
+        "{1} 的 {0} 位客户中，{2} 位（{3}）未变动，{4} 位迁移，{5} 位离开或被合并；另有 {6} 位新进入。",
     ),
     "largest_moves": ("Largest moves: ", "最大的迁移："),
+    "fitted_since": (
+        "The cut-points are newer than that night, so some moved because others did.",
+        "切分点晚于该次运行，部分迁移由其他客户的变化引起。",
+    ),
     "then": ("then", "当时"),
     "now": ("now", "现在"),
     "came": ("new since", "新进入"),
-    "gone_left": ("no longer scored", "不再评分"),
-    "gone_merged": ("merged", "已合并"),
+    "change_stayed": ("stayed", "未变动"),
+    "change_moved": ("moved", "迁移"),
+    "change_new": ("new", "新进入"),
+    "change_left": ("no longer scored", "不再评分"),
+    "change_merged": ("merged", "已合并"),
     "segments": ("Segments by behaviour", "行为客群"),
     "segments_lead": (
         "Groups found in the data. Multiples compare the group's average with that of all customers grouped.",

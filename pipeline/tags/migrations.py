@@ -26,7 +26,7 @@ def build_migrations(con, as_of, nights):
         for place, (period, night) in enumerate(periods.items()):
             con.execute(_insert_migrations(tag, as_of, place, period, night))
     con.execute("drop table if exists temp.tag_states")
-    return con.execute("select count(*) from tags.tag_migrations").fetchone()[0]
+    return con.execute("select count(*) from tags.tag_migrations").fetchall()[0][0]
 
 
 def find_periods(as_of, nights):
