@@ -77,5 +77,8 @@ def test_the_warning_says_which_scores_nobody_has():
     skipped = {"recency_days": [], "frequency": [2, 3], "monetary": [5]}
     english, chinese = word_unreachable(["Champions", "Loyal"], skipped)
     assert "nobody can be in Champions, Loyal" in english
-    assert "no frequency score 2, 3; no spend score 5" in english
-    assert "冠军客户、忠诚客户" in chinese and "频次得分 2、3 空缺；金额得分 5 空缺" in chinese
+    assert "no frequency score 2, 3, as too many values are equal; no spend score 5" in english
+    assert "冠军客户、忠诚客户" in chinese and "频次得分 2、3 因数值相同者过多而空缺；金额得分 5" in chinese
+    english, chinese = word_unreachable(["At Risk"], {}, 180, 0.78)
+    assert "At Risk: 78% of customers have no order in the 180 days of the window; another" in english
+    assert "流失风险客户：78% 的客户在 180 天窗口内没有订单" in chinese

@@ -169,10 +169,16 @@ def find_segment_of_cells(segments, where):
 
 
 def find_unreachable_segments(scores):
-    """Names of the segments that lie wholly in scores nobody has (ties can skip a score for everyone)."""
-    reached = [set(scores[column].unique()) for column in MEASURES.values()]
+    """Names of the segments that lie wholly in scores nobody can have together.
+
+    Ties can skip a score for everyone. And who has no order in the window is of long ago and has frequency and spend 0, who has
+    one is neither: the two kinds are looked at apart, else a short window would empty segments without a word.
+    """
     segment_of = find_segment_of_cells(read_rfm_segments(), "rfm_segments.yaml")
-    reachable = {segment_of[cell] for cell in itertools.product(*reached)}
+    reachable = set()
+    for kind in (scores.filter(pl.col("frequency") > 0), scores.filter(pl.col("frequency") <= 0)):
+        reached = [set(kind[column].unique()) for column in MEASURES.values()]
+        reachable |= {segment_of[cell] for cell in itertools.product(*reached)}
     return [segment["name"] for position, segment in enumerate(read_rfm_segments()) if position not in reachable]
 
 

@@ -96,7 +96,7 @@ def _read_basis(con, as_of):
     where = f"model = 'rfm' and status = 'used' and as_of = date '{as_of}'"
     if not has_rows(con, "ops.model_runs", where):
         return None
-    run = fetch_dicts(con, f"select params, metrics from ops.model_runs where {where}")[0]
+    run = fetch_dicts(con, f"select params, metrics, row_count from ops.model_runs where {where}")[0]
     params, metrics = json.loads(run["params"] or "{}"), json.loads(run["metrics"] or "{}")
     names = _read_values(con, "rfm_segment") if has_rows(con, "tags.catalogue_values") else {}
     by_name = {value["name"]: value["name_zh"] for value in names.values()}
@@ -108,6 +108,7 @@ def _read_basis(con, as_of):
         "unreachable": [
             {"name": name, "name_zh": by_name.get(name, name)} for name in metrics.get("unreachable_segments", [])
         ],
+        "outside_share": 1 - metrics["in_window_count"] / run["row_count"] if "in_window_count" in metrics else 0,
         "skipped": {name: scores for name, scores in metrics.get("skipped_scores", {}).items() if scores},
     }
 

@@ -76,12 +76,22 @@ TEXTS = {
         "频次与消费取近 {0} 天；最近购买按最后一单计。",
     ),
     "unreachable": (
-        "Nobody can be in {0}, as too many customers have equal values:",
-        "没有客户能进入{0}，因为数值相同的客户过多：",
+        "Nobody can be in {0}:",
+        "没有客户能进入{0}：",
     ),
-    "skipped_recency_days": ("no recency score {0}.", "最近购买得分 {0} 空缺。"),
-    "skipped_frequency": ("no frequency score {0}.", "频次得分 {0} 空缺。"),
-    "skipped_monetary": ("no spend score {0}.", "金额得分 {0} 空缺。"),
+    "skipped_recency_days": (
+        "no recency score {0}, as too many values are equal.",
+        "最近购买得分 {0} 因数值相同者过多而空缺。",
+    ),
+    "skipped_frequency": (
+        "no frequency score {0}, as too many values are equal.",
+        "频次得分 {0} 因数值相同者过多而空缺。",
+    ),
+    "skipped_monetary": ("no spend score {0}, as too many values are equal.", "金额得分 {0} 因数值相同者过多而空缺。"),
+    "outside": (
+        "{0} of customers have no order in the {1} days of the window.",
+        "{0} 的客户在 {1} 天窗口内没有订单。",
+    ),
     "grades": ("Grades", "客户分级"),
     "grades_note": (
         "Key: spends much. Potential: does not yet, but bought recently. Ordinary: neither.",

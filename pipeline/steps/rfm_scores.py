@@ -22,20 +22,27 @@ def run_rfm_of_night(night, tonight):
     metrics = json.loads(result[1]["metrics"])
     unreachable = metrics.get("unreachable_segments", [])
     if set(unreachable) - set(was.get("unreachable_segments", [])):
-        night.warn(*word_unreachable(unreachable, metrics["skipped_scores"]))
+        outside = 1 - metrics["in_window_count"] / len(result[0])
+        night.warn(*word_unreachable(unreachable, metrics["skipped_scores"], settings.rfm_window_days, outside))
     return result
 
 
-def word_unreachable(unreachable, skipped):
-    """(English, Chinese) warning. unreachable: names of segments; skipped: {measure: the scores that nobody has}."""
+def word_unreachable(unreachable, skipped, window_days=0, outside_share=0.0):
+    """(English, Chinese) warning.
+
+    unreachable: names of segments; skipped: {measure: the scores that nobody has}; outside_share: of the customers without
+    an order in the window, 0..1.
+    """
     names_zh = {segment["name"]: segment["zh"] for segment in read_rfm_segments()}
     listed = [(*MEASURES[measure], scores) for measure, scores in skipped.items() if scores]
-    why = "; ".join(f"no {name} score {', '.join(map(str, scores))}" for name, _, scores in listed)
-    why_zh = "；".join(f"{name}得分 {'、'.join(map(str, scores))} 空缺" for _, name, scores in listed)
+    why = [f"no {name} score {', '.join(map(str, scores))}, as too many values are equal" for name, _, scores in listed]
+    why_zh = [f"{name}得分 {'、'.join(map(str, scores))} 因数值相同者过多而空缺" for _, name, scores in listed]
+    if window_days and outside_share:
+        why.append(f"{outside_share:.0%} of customers have no order in the {window_days} days of the window")
+        why_zh.append(f"{outside_share:.0%} 的客户在 {window_days} 天窗口内没有订单")
     return (
-        f"rfm: nobody can be in {', '.join(unreachable)}: too many customers have equal values ({why});"
-        " another rfm_window_days may tell them apart",
-        f"RFM：没有客户能进入{'、'.join(names_zh[name] for name in unreachable)}：数值相同的客户过多（{why_zh}）；"
+        f"rfm: nobody can be in {', '.join(unreachable)}: {'; '.join(why)}; another rfm_window_days may tell them apart",
+        f"RFM：没有客户能进入{'、'.join(names_zh[name] for name in unreachable)}：{'；'.join(why_zh)}；"
         "可尝试调整 rfm_window_days 加以区分",
     )
 

@@ -130,6 +130,32 @@ def test_a_segment_that_is_merely_empty_is_not_called_unreachable(make_facts):
     assert "Loyal" in metrics["empty_segments"] and metrics["unreachable_segments"] == []
 
 
+def test_a_window_that_empties_segments_says_so(make_facts):
+    # half bought in the window, so who scores 1 or 2 for recency has frequency and spend 0: no segment of lost regulars
+    days = [0, 0, 0, 0, 0, 1, 2, 3, 4, 5]
+    facts = make_facts(
+        recency_days=[900, 800, 700, 600, 500, 50, 40, 30, 20, 10],
+        rfm_order_day_count=days,
+        rfm_net_spend_amount=[10.0 * count for count in days],
+    )
+    metrics = json.loads(run_rfm(facts, NIGHT, window_days=365)[1]["metrics"])
+    assert {"At Risk", "Cannot Lose Them"} <= set(metrics["unreachable_segments"])
+    assert {"Lost", "Hibernating", "Champions"} <= set(metrics["segment_counts"])
+    # the same customers over all of time
+    facts = facts.with_columns(order_day_count=pl.Series([9, 1, 8, 2, 7, 3, 6, 4, 5, 5]))
+    assert "At Risk" not in json.loads(run_rfm(facts, NIGHT)[1]["metrics"])["unreachable_segments"]
+
+
+def test_cdnow_buyers_of_one_day_share_a_score(cdnow_days, make_facts_of_days):
+    # 1,411 of 2,357 bought on one day. NTILE gives them scores of 1 to 3; next come 439 with two days: 1 + floor(5 x .5986)
+    scores = run_rfm(make_facts_of_days(cdnow_days, date(1997, 10, 1)), date(1997, 10, 1))[0]
+    counts = scores.group_by("f_score", "frequency").len().sort("frequency").rows()[:2]
+    assert counts == [(1, 1, 1411), (3, 2, 439)]
+    spend = scores.group_by("abc_class").agg(pl.len(), pl.col("monetary").sum()).sort("abc_class").rows()
+    assert [count for _, count, _ in spend] == [900, 800, 657]
+    assert [round(money / scores["monetary"].sum(), 3) for _, _, money in spend] == [0.8, 0.15, 0.05]
+
+
 def held_run(facts, kept, days=30, later=1, **settings):
     """Params of a night `later` days after the one that kept its cut-points for `days`."""
     night = NIGHT + timedelta(days=later)

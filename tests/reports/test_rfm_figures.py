@@ -46,6 +46,7 @@ def con():
         insert(con, "tags.tag_migrations", moved)
     params = {"fitted_on": "2026-02-10", "customer_count": 1234, "window_days": 365}
     metrics = {"unreachable_segments": ["Promising"], "skipped_scores": {"frequency": [2, 3], "monetary": []}}
+    metrics["in_window_count"] = 1
     run = {"as_of": AS_OF, "model": "rfm", "status": "used", "message": "", "row_count": 3}
     insert(con, "ops.model_runs", run | {"params": json.dumps(params), "metrics": json.dumps(metrics)})
     return con
@@ -85,7 +86,10 @@ def test_the_page_says_by_which_cut_points_and_who_went_where(con, tmp_path, lan
     assert words("cut_points_held", "2026-02-10", "1,234") in page.replace("&#39;", "'")
     assert words("rfm_window", 365) in page
     assert words("unreachable", "有望成长客户" if language == "zh" else "Promising") in page
-    assert words("skipped_frequency", words("comma").join("23")) in page and "得分  空缺" not in page
+    assert (
+        words("skipped_frequency", words("comma").join("23")) in page
+        and words("outside", words.share(2 / 3), 365) in page
+    )
     assert words("moves_lead", 29, AS_OF - timedelta(days=30), 10, words.share(10 / 29), 15, 4, 2) in page
     assert words("change_merged") in page and words("came") in page and words("fitted_since") in page
     assert words.share(0.5, 0) in page and f"&lt;{words.share(0.01, 0)}" in page
