@@ -176,7 +176,8 @@ def find_unreachable_segments(scores):
     """
     segment_of = find_segment_of_cells(read_rfm_segments(), "rfm_segments.yaml")
     reachable = set()
-    for kind in (scores.filter(pl.col("frequency") > 0), scores.filter(pl.col("frequency") <= 0)):
+    seen = scores.select(pl.col("frequency") > 0, *MEASURES.values()).unique()
+    for kind in seen.partition_by("frequency"):
         reached = [set(kind[column].unique()) for column in MEASURES.values()]
         reachable |= {segment_of[cell] for cell in itertools.product(*reached)}
     return [segment["name"] for position, segment in enumerate(read_rfm_segments()) if position not in reachable]
