@@ -5,8 +5,10 @@ import json
 from pipeline.reports.figures import fetch_dicts, has_rows
 from pipeline.reports.wide import quote_text
 from pipeline.reports.wording import Wording
-from pipeline.tags.migrations import MIGRATED, PERIODS
 
+# tags and periods of tags.tag_migrations, in the order of the page
+MIGRATED = ("rfm_segment", "value_class", "customer_grade", "abc_class")
+PERIODS = ("last_night", "30_days", "90_days")
 CLASSES = (("customer_grade", "grades"), ("abc_class", "abc"))
 # where somebody went who carries no value any more, in the order of columns
 GONE = ("left", "merged")

@@ -225,7 +225,7 @@ def abc_by_definition(money):
 
 
 def test_hand_counted_abc(make_facts):
-    # of 1,000 spent, above the customers stand 0, 500, 700, 800, 900, 950, 950: A ends where 800 are above
+    # of 1,000 spent, strictly above the spenders stand 0, 500, 700, 700, 900, 900: A below 800, B below 950
     money = [500.0, 200.0, 100.0, 100.0, 50.0, 50.0, 0.0, -20.0]
     scores = run_rfm(make_facts(net_spend_amount=money), NIGHT)[0]
     assert scores["abc_class"].to_list() == ["A", "A", "A", "A", "B", "B", "C", "C"]

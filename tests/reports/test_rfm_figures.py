@@ -5,9 +5,11 @@ from datetime import timedelta
 
 import pytest
 
+from pipeline.reports import rfm_figures
 from pipeline.reports.page import write_page
 from pipeline.reports.rfm_figures import migrations_query, read_migrations, read_rfm_details
 from pipeline.reports.wording import Wording
+from pipeline.tags import migrations
 from pipeline.tags.build import build_tags
 from pipeline.tags.catalogue import CATALOGUE_FOLDER, load_catalogue
 from tests.tags.small_warehouse import AS_OF, insert, make_warehouse
@@ -68,6 +70,11 @@ def test_a_matrix_accounts_for_everybody(con):
         ("champions", 6),
         ("lost", 1),
     ]
+
+
+def test_the_page_knows_every_tag_and_period_that_is_counted():
+    assert rfm_figures.MIGRATED == migrations.MIGRATED
+    assert rfm_figures.PERIODS == tuple(migrations.PERIODS)
 
 
 def test_grades_and_abc_are_those_of_the_scores(con):
