@@ -74,7 +74,7 @@ def test_a_matrix_accounts_for_everybody(con):
 
 def test_the_page_knows_every_tag_and_period_that_is_counted():
     assert rfm_figures.MIGRATED == migrations.MIGRATED
-    assert rfm_figures.PERIODS == tuple(migrations.PERIODS)
+    assert tuple(migrations.PERIODS) == rfm_figures.PERIODS
 
 
 def test_grades_and_abc_are_those_of_the_scores(con):
