@@ -43,6 +43,8 @@ class Settings:
     language: str = "zh"
     phone_country_code: str = "86"
     max_customers_per_identifier: int = 20
+    rfm_window_days: int = 0
+    rfm_hold_days: int = 0
     churn_horizon_days: int = 0
     training_customers: int = 50_000
     discount_rate_yearly: float = 0.1
@@ -166,6 +168,8 @@ def _check(settings):
     if not re.fullmatch(r"\d+(\.\d+)? ?[KMGT]i?B", settings.memory_limit):
         raise SettingsError(f'memory_limit "{settings.memory_limit}"; write a size such as "4GiB"')
     at_least = {
+        "rfm_window_days": 0,
+        "rfm_hold_days": 0,
         "churn_horizon_days": 0,
         "training_customers": 1,
         "max_customers_per_identifier": 1,

@@ -90,6 +90,7 @@ def test_a_night_publishes_every_table_that_outsiders_rely_on(published):
         "scores.next_purchase",
         "tags.customer_tags",
         "tags.tag_history",
+        "tags.tag_migrations",
         "tags.catalogue",
         "ops.reconciliation",
         "ops.rejects",

@@ -1,10 +1,14 @@
-"""RFM: recency, frequency, monetary scores 1 to 5, the eleven segments and the eight value classes.
+"""RFM: recency, frequency, monetary scores 1 to 5, the eleven segments, the eight value classes, grades and ABC.
 
 score = 1 + floor(5 x share of customers strictly below), so equal values always share a score. Recency is
 turned round: "below" means bought longer ago, so a recent customer scores high.
+
+Frequency and spend may be of a window of days before as_of; recency is since the last order, whenever that was. A customer
+without an order in the window has frequency 0 and spend 0 and is scored like everybody: who left should be found, not vanish.
 """
 
 import itertools
+from datetime import date
 from functools import cache
 from importlib import resources
 
@@ -13,22 +17,9 @@ import polars as pl
 import yaml
 
 from pipeline.models.records import make_model_run, no_backtests
+from pipeline.models.rfm_grades import ABC_CLASSES, class_abc, fit_abc, name_grade, name_value_class
 
 SCORES = range(1, 6)
-HIGH_SCORE = 4
-
-# (R high, F high, M high) -> English, Chinese: 重要 is M high; 价值 R+F+, 发展 R+F-, 保持 R-F+, 挽留 R-F-
-VALUE_CLASSES = {
-    (True, True, True): ("Key Value", "重要价值客户"),
-    (True, False, True): ("Key Growth", "重要发展客户"),
-    (False, True, True): ("Key Retention", "重要保持客户"),
-    (False, False, True): ("Key Win-back", "重要挽留客户"),
-    (True, True, False): ("General Value", "一般价值客户"),
-    (True, False, False): ("General Growth", "一般发展客户"),
-    (False, True, False): ("General Retention", "一般保持客户"),
-    (False, False, False): ("General Win-back", "一般挽留客户"),
-}
-
 SCHEMA = {
     "customer_id": pl.String,
     "as_of": pl.Date,
@@ -43,66 +34,104 @@ SCHEMA = {
     "rfm_segment_zh": pl.String,
     "value_class": pl.String,
     "value_class_zh": pl.String,
+    "customer_grade": pl.String,
+    "customer_grade_zh": pl.String,
+    "abc_class": pl.String,
+    "abc_class_zh": pl.String,
 }
+MEASURES = {"recency_days": "r_score", "frequency": "f_score", "monetary": "m_score"}
 
 
-def run_rfm(facts, as_of, cut_points=None):
-    """Score every customer with an order who did not refuse profiling; fit the cut-points tonight unless earlier ones are handed in.
+def run_rfm(facts, as_of, kept=None, hold_days=0, window_days=0, currency=None):
+    """Score every customer with an order who did not refuse profiling.
 
-    Returns (scores of SCHEMA sorted by customer_id, model_run dict, backtests frame without rows).
+    kept: params of an earlier night's run. Its cut-points are used while they are younger than hold_days and were fitted over
+    the same window and currency; else they are fitted tonight. window_days: see fit_rfm. Returns (scores of SCHEMA sorted by
+    customer_id, model_run dict, backtests frame without rows).
     """
-    purchases = _select_purchases(facts)
+    purchases = _select_purchases(facts, window_days)
     if purchases.is_empty():
         message = "not enough data: customers with an order (needs 1, has 0)"
         run = make_model_run(as_of, "rfm", "not enough data", message, 0)
         return pl.DataFrame(schema=SCHEMA), run, no_backtests()
-    is_held = cut_points is not None
-    cut_points = cut_points or fit_rfm(facts)
-    scores = score_rfm(facts, cut_points)
+    basis = {"window_days": window_days, "currency": currency}
+    is_held = is_still_held(kept, as_of, hold_days, basis)
+    cut_points = kept if is_held else _fit(purchases) | basis | {"fitted_on": str(as_of)}
+    scores = _score(purchases, cut_points)
     counts = dict(scores.group_by("rfm_segment").len().sort("rfm_segment").iter_rows())
+    unreachable = find_unreachable_segments(scores)
     metrics = {
         "segment_counts": counts,
         "empty_segments": [s["name"] for s in read_rfm_segments() if s["name"] not in counts],
-        "unreachable_segments": find_unreachable_segments(scores),
+        "unreachable_segments": unreachable,
+        "skipped_scores": find_skipped_scores(scores),
+        "abc_counts": dict(scores.group_by("abc_class").len().sort("abc_class").iter_rows()),
+        "grade_counts": dict(scores.group_by("customer_grade").len().sort("customer_grade").iter_rows()),
+        "in_window_count": scores.filter(pl.col("frequency") > 0).height,
     }
-    message = "cut-points of an earlier run" if is_held else f"cut-points of {len(purchases):,} customers"
+    message = f"cut-points of {cut_points['fitted_on']} ({cut_points['customer_count']:,} customers)"
+    message += f", held for {hold_days} days" if hold_days else ""
+    message += f", frequency and spend of {window_days} days" if window_days else ""
+    message += f"; nobody can be in {', '.join(unreachable)}" if unreachable else ""
     run = make_model_run(as_of, "rfm", "used", message, len(scores), cut_points, metrics)
     return scores, run, no_backtests()
 
 
-def fit_rfm(facts):
+def is_still_held(kept, as_of, hold_days, basis):
+    """Whether cut-points of an earlier night are used: younger than hold_days, and of the same window and currency.
+
+    Those of a release that did not write down its date, or ABC, are not.
+    """
+    if not (kept and hold_days and {"fitted_on", "abc"} <= set(kept)):
+        return False
+    age = (as_of - date.fromisoformat(kept["fitted_on"])).days
+    return 0 <= age < hold_days and all(kept.get(name) == value for name, value in basis.items())
+
+
+def fit_rfm(facts, window_days=0):
     """Cut-points of the customers with an order who did not refuse profiling: a plain dict, enough to score any value.
 
     Four numbers a measure. The score is 1 + the number of cut-points strictly passed: the k-th is the value
     at rank ceil(k x n / 5), which a value passes exactly when 5 x (customers strictly below) >= k x n. No
     share is ever computed as a float. recency_days is passed downwards (fewer days), frequency and monetary
-    upwards.
+    upwards. abc: the least spend of A and of B. window_days: frequency and monetary are of so many days before as_of
+    (the columns rfm_order_day_count and rfm_net_spend_amount, which the night's setting filled); 0: of all time.
     """
-    purchases = _select_purchases(facts)
-    n = len(purchases)
-    if n == 0:
+    purchases = _select_purchases(facts, window_days)
+    if purchases.is_empty():
         raise ValueError("RFM cut-points need at least one customer with an order, and the facts have none")
-    ranks = [-(-k * n // 5) - 1 for k in range(1, 5)]
-    return {
-        "customer_count": n,
-        "recency_days": [-_nth(-purchases["recency_days"].to_numpy(), rank) for rank in ranks],
-        "frequency": [_nth(purchases["frequency"].to_numpy(), rank) for rank in ranks],
-        "monetary": [_nth(purchases["monetary"].to_numpy(), rank) for rank in ranks],
-    }
+    return _fit(purchases) | {"window_days": window_days}
 
 
 def score_rfm(facts, cut_points):
-    """Scores, segment and value class of each customer with an order who did not refuse profiling: frame of SCHEMA, by customer_id.
+    """Scores, segment and classes of each customer with an order who did not refuse profiling: frame of SCHEMA, by customer_id.
 
-    monetary is net_spend_amount as a double, frequency the number of purchase days.
+    monetary is net spend as a double, frequency the number of purchase days, both of the cut-points' window.
     """
-    purchases = _select_purchases(facts).sort("customer_id")
-    r = 1 + np.searchsorted(-np.array(cut_points["recency_days"]), -purchases["recency_days"].to_numpy())
-    f = 1 + np.searchsorted(np.array(cut_points["frequency"]), purchases["frequency"].to_numpy())
-    m = 1 + np.searchsorted(np.array(cut_points["monetary"]), purchases["monetary"].to_numpy())
-    cells = _make_cells()
-    row_of_cell = (r - 1) * 25 + (f - 1) * 5 + (m - 1)
-    return purchases.hstack(cells[row_of_cell]).select(pl.col(name).cast(t) for name, t in SCHEMA.items())
+    return _score(_select_purchases(facts, cut_points["window_days"]), cut_points)
+
+
+def _fit(purchases):
+    n = len(purchases)
+    ranks = [-(-k * n // 5) - 1 for k in range(1, 5)]
+    monetary = purchases["monetary"].to_numpy()
+    return {
+        "customer_count": n,
+        "recency_days": [-value for value in _at_ranks(-purchases["recency_days"].to_numpy(), ranks)],
+        "frequency": _at_ranks(purchases["frequency"].to_numpy(), ranks),
+        "monetary": _at_ranks(monetary, ranks),
+        "abc": fit_abc(monetary),
+    }
+
+
+def _score(purchases, cut_points):
+    purchases = purchases.sort("customer_id")
+    monetary = purchases["monetary"].to_numpy()
+    r = np.searchsorted(-np.array(cut_points["recency_days"]), -purchases["recency_days"].to_numpy())
+    f = np.searchsorted(np.array(cut_points["frequency"]), purchases["frequency"].to_numpy())
+    m = np.searchsorted(np.array(cut_points["monetary"]), monetary)
+    row_of_cell = ((r * 5 + f) * 5 + m) * 3 + class_abc(monetary, cut_points["abc"])
+    return purchases.hstack(_make_cells()[row_of_cell]).select(pl.col(name).cast(t) for name, t in SCHEMA.items())
 
 
 @cache
@@ -140,16 +169,23 @@ def find_segment_of_cells(segments, where):
 
 
 def find_unreachable_segments(scores):
-    """Names of the segments that lie wholly in scores nobody has (ties can skip a score for everyone)."""
-    reached = [set(scores[column].unique()) for column in ("r_score", "f_score", "m_score")]
+    """Names of the segments that lie wholly in scores nobody can have together.
+
+    Ties can skip a score for everyone. And who has no order in the window is of long ago and has frequency and spend 0, who has
+    one is neither: the two kinds are looked at apart, else a short window would empty segments without a word.
+    """
     segment_of = find_segment_of_cells(read_rfm_segments(), "rfm_segments.yaml")
-    reachable = {segment_of[cell] for cell in itertools.product(*reached)}
+    reachable = set()
+    seen = scores.select(pl.col("frequency") > 0, *MEASURES.values()).unique()
+    for kind in seen.partition_by("frequency"):
+        reached = [set(kind[column].unique()) for column in MEASURES.values()]
+        reachable |= {segment_of[cell] for cell in itertools.product(*reached)}
     return [segment["name"] for position, segment in enumerate(read_rfm_segments()) if position not in reachable]
 
 
-def name_value_class(r, f, m):
-    """(English, Chinese) value class of one cell; high is a score of 4 or more."""
-    return VALUE_CLASSES[(r >= HIGH_SCORE, f >= HIGH_SCORE, m >= HIGH_SCORE)]
+def find_skipped_scores(scores):
+    """Per measure the scores that nobody has, as many customers with one and the same value leave them out: {name: [score]}."""
+    return {measure: sorted(set(SCORES) - set(scores[column].unique())) for measure, column in MEASURES.items()}
 
 
 @cache
@@ -159,7 +195,8 @@ def _make_cells():
     rows = []
     for r, f, m in itertools.product(SCORES, repeat=3):
         segment = segments[segment_of[(r, f, m)]]
-        rows.append((r, f, m, f"{r}{f}{m}", segment["name"], segment["zh"], *name_value_class(r, f, m)))
+        named = (segment["name"], segment["zh"], *name_value_class(r, f, m), *name_grade(r, m))
+        rows += [(r, f, m, f"{r}{f}{m}", *named, *abc) for abc in ABC_CLASSES]
     return pl.DataFrame(rows, schema=list(SCHEMA)[5:], orient="row")
 
 
@@ -172,16 +209,20 @@ def _range_of(segment, box, key, where):
     return range(low, high + 1)
 
 
-def _select_purchases(facts):
+def _select_purchases(facts, window_days):
+    """recency_days, frequency and monetary of who is scored."""
+    days, spend = (
+        ("rfm_order_day_count", "rfm_net_spend_amount") if window_days else ("order_day_count", "net_spend_amount")
+    )
     bought = (pl.col("order_count") > 0) & pl.col("recency_days").is_not_null()
     return facts.filter(bought & pl.col("is_profiling_allowed").fill_null(True)).select(
         "customer_id",
         "as_of",
         pl.col("recency_days").cast(pl.Int64),
-        pl.col("order_day_count").cast(pl.Int64).alias("frequency"),
-        pl.col("net_spend_amount").cast(pl.Float64).fill_null(0.0).alias("monetary"),
+        pl.col(days).cast(pl.Int64).alias("frequency"),
+        pl.col(spend).cast(pl.Float64).fill_null(0.0).alias("monetary"),
     )
 
 
-def _nth(values, rank):
-    return np.partition(values, rank)[rank].item()
+def _at_ranks(values, ranks):
+    return np.partition(values, ranks)[ranks].tolist()

@@ -6,6 +6,7 @@ import duckdb
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline.reports import figures, quality
+from pipeline.reports.rfm_figures import read_rfm_details
 from pipeline.reports.segment_figures import read_segments
 from pipeline.reports.wide import quote_text
 from pipeline.reports.wording import Wording
@@ -34,6 +35,7 @@ def write_page(con, out_path, language, previous=None, run_summary=None):
         "summary": summary,
         "changes": None,
         "rfm": figures.read_rfm(con),
+        "rfm_details": read_rfm_details(con, as_of),
         "segments": read_segments(con),
         "value": figures.read_value(con),
         "churn": figures.read_churn(con),

@@ -60,6 +60,80 @@ TEXTS = {
     "segment_bars": ("Segments: share of customers and of spend", "各客群的客户占比与消费占比"),
     "share_customers": ("customers", "客户占比"),
     "share_spend": ("spend", "消费占比"),
+    "comma": (", ", "、"),
+    "colon": (": ", "："),
+    "full_stop": (".", "。"),
+    "cut_points": (
+        "Scores are by the cut-points of {0}, fitted on {1} customers.",
+        "得分切分点取自 {0}，基于 {1} 位客户。",
+    ),
+    "cut_points_held": (
+        "Scores are by the cut-points of {0}, fitted on {1} customers and held since: nobody's score moves because others did.",
+        "得分切分点取自 {0}（基于 {1} 位客户），此后保持不变：他人的变化不会改变客户的得分。",
+    ),
+    "rfm_window": (
+        "Frequency and spend are those of {0} days; recency is since the last order.",
+        "频次与消费取近 {0} 天；最近购买按最后一单计。",
+    ),
+    "unreachable": (
+        "Nobody can be in {0}:",
+        "没有客户能进入{0}：",
+    ),
+    "skipped_recency_days": (
+        "no recency score {0}, as too many values are equal.",
+        "最近购买得分 {0} 因数值相同者过多而空缺。",
+    ),
+    "skipped_frequency": (
+        "no frequency score {0}, as too many values are equal.",
+        "频次得分 {0} 因数值相同者过多而空缺。",
+    ),
+    "skipped_monetary": ("no spend score {0}, as too many values are equal.", "金额得分 {0} 因数值相同者过多而空缺。"),
+    "outside": (
+        "{0} of customers have no order in the {1} days of the window.",
+        "{0} 的客户在 {1} 天窗口内没有订单。",
+    ),
+    "grades": ("Grades", "客户分级"),
+    "grades_note": (
+        "Key: spends much. Potential: does not yet, but bought recently. Ordinary: neither.",
+        "重要客户：消费高；潜在客户：消费不高但近期购买过；普通客户：其余。",
+    ),
+    "abc": ("ABC classes by spend", "ABC 分类（按消费）"),
+    "abc_note": (
+        "From the largest down: A makes the first 80 % of spend, B the next 15 %, C the rest.",
+        "由高到低累计：A类贡献前80%的消费，B类其后15%，C类其余。",
+    ),
+    "of_all_customers": ("share of customers", "客户占比"),
+    "of_all_spend": ("share of spend", "消费占比"),
+    "moves": ("Who went where", "客户迁移"),
+    "moves_note": (
+        "A row is a group as it was then, read from left to right: where its customers are now. Darker is a larger share of"
+        " the row; the framed ones stayed.",
+        "每行为当时的一类客户，从左向右看其现在的去向；颜色越深占该行比例越大，加框为未变动。",
+    ),
+    "no_moves": (
+        "There is no earlier night to compare with yet.",
+        "尚无更早的一次运行可供比较。",
+    ),
+    "since_last_night": ("since the last night", "较上一次运行"),
+    "since_30_days": ("against 30 days ago", "较30天前"),
+    "since_90_days": ("against 90 days ago", "较90天前"),
+    "moves_lead": (
+        "Of {0} customers on {1}, {2} ({3}) are where they were, {4} moved, {5} left or were merged; {6} are new.",
+        "{1} 的 {0} 位客户中，{2} 位（{3}）未变动，{4} 位迁移，{5} 位离开或被合并；另有 {6} 位新进入。",
+    ),
+    "largest_moves": ("Largest moves: ", "最大的迁移："),
+    "fitted_since": (
+        "The cut-points are newer than that night, so some moved because others did.",
+        "切分点晚于该次运行，部分迁移由其他客户的变化引起。",
+    ),
+    "then": ("then", "当时"),
+    "now": ("now", "现在"),
+    "came": ("new since", "新进入"),
+    "change_stayed": ("stayed", "未变动"),
+    "change_moved": ("moved", "迁移"),
+    "change_new": ("new", "新进入"),
+    "change_left": ("no longer scored", "不再评分"),
+    "change_merged": ("merged", "已合并"),
     "segments": ("Segments by behaviour", "行为客群"),
     "segments_lead": (
         "Groups found in the data. The sentence gives the typical customer (medians; averages for shares and service cases)"

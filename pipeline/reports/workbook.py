@@ -1,9 +1,10 @@
-"""The workbook: about, customers, segments, tag dictionary. Written in constant memory, so cells leave in row order."""
+"""The workbook: about, customers, segments, tag dictionary, who went where. Written in constant memory, so cells leave in row order."""
 
 from decimal import Decimal
 
 import xlsxwriter
 
+from pipeline.reports.rfm_figures import migrations_query
 from pipeline.reports.segment_figures import make_segment_sheet
 from pipeline.reports.wide import make_wide_table
 
@@ -13,6 +14,8 @@ WORDS = {
         "about": "说明",
         "customers": "客户标签",
         "dictionary": "标签字典",
+        "moves": "客户迁移",
+        "move_headings": ("标签", "对比期", "对比日期", "当时", "现在", "变动", "客户数", "占当时该类客户比例"),
         "title": "客户标签 · 截至 {as_of}",
         "all": "本工作簿包含全部 {shown} 位客户。",
         "capped": "本工作簿仅包含净消费最高的 {shown} 位客户，共有 {total} 位；全部客户见 customer_tags.csv。",
@@ -36,6 +39,17 @@ WORDS = {
         "about": "About",
         "customers": "Customers",
         "dictionary": "Tag dictionary",
+        "moves": "Who went where",
+        "move_headings": (
+            "Tag",
+            "Period",
+            "Compared with",
+            "Then",
+            "Now",
+            "Change",
+            "Customers",
+            "Share of those then",
+        ),
         "title": "Customer tags as of {as_of}",
         "all": "This workbook holds all {shown} customers.",
         "capped": "This workbook holds only the {shown} customers with the highest net spend, of {total};"
@@ -84,6 +98,7 @@ def write_workbook(con, path, language, max_customers):
         if segments := make_segment_sheet(con, language):
             _write_sheet(workbook, bold, *segments[:2], con.execute(segments[2]))
         _write_sheet(workbook, bold, words["dictionary"], words["headings"], con.execute(_dictionary_query(language)))
+        _write_sheet(workbook, bold, words["moves"], words["move_headings"], con.execute(migrations_query(language)))
     return shown
 
 

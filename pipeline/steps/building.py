@@ -83,7 +83,14 @@ def identity(night, report):
         paths.setdefault(landing["entity"], []).append(night.settings.vault / landing["path"])
     open_warehouse(night)
     settings, con, rules = night.settings, night.con, night.identity_rules
-    set_night(con, night.as_of, settings.business_timezone, settings.consent_when_silent, contact_limits(settings))
+    set_night(
+        con,
+        night.as_of,
+        settings.business_timezone,
+        settings.consent_when_silent,
+        contact_limits(settings),
+        settings.rfm_window_days,
+    )
     define_keyed(con, settings)
     read_landed(con, paths)
     as_of_utc = start_of_day_utc(night.as_of, settings.business_timezone)

@@ -11,12 +11,13 @@ from pipeline.models.clv import run_clv
 from pipeline.models.contract_churn import run_contract_churn
 from pipeline.models.next_purchase import run_next_purchase
 from pipeline.models.records import BACKTEST_SCHEMA, MODEL_RUN_SCHEMA
-from pipeline.models.rfm import run_rfm
 from pipeline.models.segment_watch import read_warnings
 from pipeline.models.segments import run_segments
+from pipeline.steps.rfm_scores import run_rfm_of_night
 from pipeline.steps.training_nights import run_model, write_trainings
 from pipeline.steps.training_sets import churn_windows, clv_past, contract_windows, purchase_windows
 from pipeline.tags.build import build_tags
+from pipeline.tags.migrations import build_migrations
 from pipeline.transform.build import model_facts
 from pipeline.warehouse import (
     frame,
@@ -49,7 +50,7 @@ def score(night, report):
         return run
 
     # each is given what its model file holds on nights that only score, None to train
-    keep("rfm", rfm.SCHEMA, lambda kept: run_rfm(tonight, as_of), is_every_night=True)
+    keep("rfm", rfm.SCHEMA, lambda kept: run_rfm_of_night(night, tonight), is_every_night=True)
     before, jumps = _last_params(night, "segments"), (settings.segment_jump_limit, settings.hold_segment_jumps)
     run = keep(
         "segments", segments.SCHEMA, lambda kept: run_segments(tonight, as_of, before, settings.seed, kept, *jumps)
@@ -104,7 +105,10 @@ def tag(night, report):
     # a night of an earlier version of this pipeline knew no companies
     if not (night.previous and has_table(night.con, "previous", "tags", "company_tag_history")):
         of_companies = None
-    counts = build_tags(night.con, night.catalogue, night.as_of, history, report, of_companies)
+    con = night.con
+    counts = build_tags(con, night.catalogue, night.as_of, history, report, of_companies)
     for name, count in counts.items():
         report(name, count)
+    nights = con.execute("select distinct as_of from ops.model_runs where as_of < ?", (night.as_of,)).fetchall()
+    report("tags.tag_migrations", build_migrations(con, night.as_of, [day for (day,) in nights]))
     return counts["customer_tags"]

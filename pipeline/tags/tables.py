@@ -27,6 +27,17 @@ COLUMNS = {
         "meaning_zh": ("varchar", "what the value says, in Chinese, or its rule"),
         "position": ("integer", "order of the values within the tag"),
     },
+    "tag_migrations": {
+        "as_of": ("date", "the night that is compared with an earlier one"),
+        "tag": ("varchar", "code of the tag; part of the key"),
+        "period": ("varchar", "last_night, 30_days or 90_days; part of the key"),
+        "compared_on": ("date", "the earlier night"),
+        "from_value": ("varchar", "value carried then; null: none"),
+        "to_value": ("varchar", "value carried now; null: none"),
+        "change": ("varchar", "stayed, moved, new, left or merged"),
+        "customer_count": ("bigint", "customers"),
+        "from_share": ("double", "share of all who carried from_value then, 0..1"),
+    },
 }
 
 
@@ -62,6 +73,7 @@ for _level, _tables in CARRIED.items():
 TABLE_MEANINGS = {
     "catalogue": "One row per tag. Key: tag.",
     "catalogue_values": "One row per value a tag can take or, for open-valued tags, took. Key: (tag, value).",
+    "tag_migrations": "One row per tag, period, value then and value now. Key: (tag, period, from_value, to_value, change).",
     "customer_tags": "One row per customer, tag and value that holds at as_of. Key: (customer_id, tag, value).",
     "tag_history": "One row per interval in which a customer carried a tag value. Key: (customer_id, tag, value, valid_from).",
     "company_tags": "One row per company, tag and value that holds at as_of. Key: (company_id, tag, value).",

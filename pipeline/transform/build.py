@@ -61,12 +61,24 @@ def start_of_day_utc(day: date, timezone: str) -> datetime:
     return datetime.combine(day, time(), ZoneInfo(timezone)).astimezone(ZoneInfo("UTC")).replace(tzinfo=None)
 
 
-def set_night(con, as_of: date, timezone: str, consent_when_silent: dict | None = None, contact_limits=()) -> None:
+def set_night(
+    con,
+    as_of: date,
+    timezone: str,
+    consent_when_silent: dict | None = None,
+    contact_limits=(),
+    rfm_window_days: int = 0,
+) -> None:
     """The one-row table `night`, which all SQL may read, and the rules of contact: see set_contact_rules."""
     set_contact_rules(con, consent_when_silent or {}, contact_limits)
     _define_conversion(con)
-    con.execute("create or replace temp table night (as_of date, as_of_utc timestamp, business_timezone varchar)")
-    con.execute("insert into night values (?, ?, ?)", (as_of, start_of_day_utc(as_of, timezone), timezone))
+    con.execute(
+        "create or replace temp table night"
+        " (as_of date, as_of_utc timestamp, business_timezone varchar, rfm_window_days integer)"
+    )
+    con.execute(
+        "insert into night values (?, ?, ?, ?)", (as_of, start_of_day_utc(as_of, timezone), timezone, rfm_window_days)
+    )
 
 
 def _define_conversion(con):

@@ -112,7 +112,7 @@ def test_formulas_are_neutralised(tmp_path, start):
 def test_workbook_is_capped_and_says_so(con, tmp_path):
     assert write_exports(con, tmp_path, "en", 1)["customer_tags.xlsx"] == 1
     book = openpyxl.load_workbook(tmp_path / "customer_tags.xlsx")
-    assert book.sheetnames == ["About", "Customers", "Tag dictionary"]
+    assert book.sheetnames == ["About", "Customers", "Tag dictionary", "Who went where"]
     about = " ".join(str(cell.value) for row in book["About"].rows for cell in row if cell.value)
     assert "only the 1 customers with the highest net spend, of 3" in about
     rows = list(book["Customers"].values)

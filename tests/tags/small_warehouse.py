@@ -57,7 +57,8 @@ complaint_count_90d bigint, open_ticket_count bigint
 SCORES = {
     "rfm": "customer_id varchar, as_of date, recency_days integer, frequency bigint, monetary decimal(18,2),"
     " r_score integer, f_score integer, m_score integer, rfm_cell varchar, rfm_segment varchar,"
-    " rfm_segment_zh varchar, value_class varchar, value_class_zh varchar",
+    " rfm_segment_zh varchar, value_class varchar, value_class_zh varchar, customer_grade varchar,"
+    " customer_grade_zh varchar, abc_class varchar, abc_class_zh varchar",
     "segments": "customer_id varchar, as_of date, segment_id integer, segment_name varchar, segment_name_zh varchar,"
     " segment_description varchar, segment_description_zh varchar, distance double",
     "clv": "customer_id varchar, as_of date, p_alive double, expected_orders_90d double, expected_orders_365d double,"
@@ -242,7 +243,10 @@ def make_synthetic_warehouse(customer_count, path=":memory:", as_of=AS_OF):
             case when m >= 4 then 'Important ' else 'General ' end || case when r >= 4 and f >= 4 then 'value'
                 when r >= 4 then 'development' when f >= 4 then 'retention' else 'win-back' end,
             case when m >= 4 then '重要' else '一般' end || case when r >= 4 and f >= 4 then '价值客户'
-                when r >= 4 then '发展客户' when f >= 4 then '保持客户' else '挽留客户' end
+                when r >= 4 then '发展客户' when f >= 4 then '保持客户' else '挽留客户' end,
+            case when m >= 4 then 'Key' when r >= 4 then 'Potential' else 'Ordinary' end,
+            case when m >= 4 then '重要客户' when r >= 4 then '潜在客户' else '普通客户' end,
+            chr(70 - greatest(m, 3)::integer), chr(70 - greatest(m, 3)::integer) || '类客户'
         from (
             select *, 5 - least(recency // 60, 4)::integer as r, least(1 + orders // 3, 5)::integer as f,
                 least(1 + orders * (60 + 300 * u1) // 600, 5)::integer as m

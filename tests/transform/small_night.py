@@ -49,9 +49,9 @@ def make_landed(folder, entity, rows):
     return path
 
 
-def run_night(con, folder, as_of=AS_OF, rules=RULES, is_newest=True, **rows):
+def run_night(con, folder, as_of=AS_OF, rules=RULES, is_newest=True, rfm_window_days=0, **rows):
     """Run identity, core and facts over landed rows by entity. Returns what resolve_companies counted."""
-    build.set_night(con, as_of, TIMEZONE)
+    build.set_night(con, as_of, TIMEZONE, rfm_window_days=rfm_window_days)
     paths = {entity: [make_landed(folder, entity, given)] for entity, given in rows.items()}
     counts = identify(con, paths, as_of, TIMEZONE, rules, is_newest)
     build.build_core(con, _ignore)

@@ -29,6 +29,13 @@ with orders_summed_to_day as (
 
 ),
 
+rfm_window as (
+
+    -- 0 days: of all time
+    select rfm_window_days from night
+
+),
+
 days_summed_to_customer as (
 
     select
@@ -54,6 +61,10 @@ days_summed_to_customer as (
             as net_spend_90d_amount,
         coalesce(sum(net_spend_amount) filter (where ordered_on >= as_of - 365), 0)::decimal(18, 2)
             as net_spend_365d_amount,
+        count(*) filter (where rfm_window_days = 0 or ordered_on >= as_of - rfm_window_days) as rfm_order_day_count,
+        coalesce(
+            sum(net_spend_amount) filter (where rfm_window_days = 0 or ordered_on >= as_of - rfm_window_days), 0
+        )::decimal(18, 2) as rfm_net_spend_amount,
         sum(coupon_order_count) / sum(order_count) as coupon_order_share,
         sum(instalment_order_count) / sum(order_count) as instalment_order_share,
         sum(refunded_order_count) / sum(order_count) as refunded_order_share,
@@ -62,6 +73,8 @@ days_summed_to_customer as (
         sum(online_order_count) / nullif(sum(channel_order_count), 0) as online_order_share
 
     from orders_summed_to_day
+
+    cross join rfm_window
 
     group by customer_id, as_of
 

@@ -48,6 +48,8 @@ final as (
         coalesce(orders.order_count_365d, 0) as order_count_365d,
         coalesce(orders.net_spend_90d_amount, 0)::decimal(18, 2) as net_spend_90d_amount,
         coalesce(orders.net_spend_365d_amount, 0)::decimal(18, 2) as net_spend_365d_amount,
+        coalesce(orders.rfm_order_day_count, 0) as rfm_order_day_count,
+        coalesce(orders.rfm_net_spend_amount, 0)::decimal(18, 2) as rfm_net_spend_amount,
         case
             when orders.order_day_count >= 2
                 then (orders.last_order_on - orders.first_order_on) / (orders.order_day_count - 1)
