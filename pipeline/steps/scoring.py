@@ -10,6 +10,7 @@ from pipeline.models.clv import run_clv
 from pipeline.models.records import BACKTEST_SCHEMA, MODEL_RUN_SCHEMA
 from pipeline.models.rfm import run_rfm
 from pipeline.models.segments import run_segments
+from pipeline.steps.drifting import drift
 from pipeline.steps.training_sets import churn_windows, clv_backtest
 from pipeline.tags.build import build_tags
 from pipeline.transform.build import model_facts
@@ -49,6 +50,7 @@ def score(night, report):
     keep("churn", run_churn(tonight, as_of, *windows, settings.churn_horizon_days, settings.seed))
     ops.append_history(con, "model_runs", pl.DataFrame(runs, MODEL_RUN_SCHEMA), as_of, night.previous)
     ops.append_history(con, "backtests", pl.concat(backtests), as_of, night.previous)
+    drift(night, tonight, {"churn": windows[0]}, report)
     return value(con, "select count(*) from scores.rfm")
 
 
