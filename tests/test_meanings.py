@@ -11,6 +11,7 @@ import pytest
 from pipeline import meanings
 from pipeline.ledger import Ledger
 from pipeline.models import churn, clv, rfm, segments
+from pipeline.models.drift import DRIFT_SCHEMA, REFERENCE_SCHEMA
 from pipeline.models.records import BACKTEST_SCHEMA, MODEL_RUN_SCHEMA
 from pipeline.ops import CHECKS, append_history, write_ops
 from pipeline.settings import Settings
@@ -56,8 +57,10 @@ def con(tmp_path_factory):
     build_tags(con, load_catalogue(CATALOGUE_FOLDER), AS_OF)
     folder = tmp_path_factory.mktemp("data")
     write_ops(con, Ledger(folder / "ledger.sqlite"), Settings(folder), "run", AS_OF, [], "")
-    for table, schema in {"checks": CHECKS, "model_runs": MODEL_RUN_SCHEMA, "backtests": BACKTEST_SCHEMA}.items():
+    histories = {"checks": CHECKS, "model_runs": MODEL_RUN_SCHEMA, "backtests": BACKTEST_SCHEMA, "drift": DRIFT_SCHEMA}
+    for table, schema in histories.items():
         append_history(con, table, pl.DataFrame(schema=schema), AS_OF, None)
+    write_frame(con, "ops.drift_references", pl.DataFrame(schema=REFERENCE_SCHEMA))
     yield con
     con.close()
 

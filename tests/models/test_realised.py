@@ -72,13 +72,13 @@ def test_all_or_nobody_and_nothing_expected():
 
 
 def test_right_forecasts_rarely_warn():
-    """200 nights of 300 customers whose chances and rates are right, at a limit of nothing."""
+    """40 nights of 300 customers whose chances and rates are right, at a limit of nothing."""
     rng = np.random.default_rng(8)
     events = amounts = 0
-    for _ in range(200):
+    for _ in range(40):
         chance = rng.beta(1, 3, 300)
         came = (rng.uniform(size=300) < chance).astype(float)
         events += event(chance, came, gap=1e-9)["event_share"]["status"] == WARNING
         rate = rng.gamma(1, 2, 300)
         amounts += amount(rate, rng.poisson(rate), gap=1e-9)["orders_90d_total"]["status"] == WARNING
-    assert events <= 8 and amounts <= 8
+    assert events <= 3 and amounts <= 3
