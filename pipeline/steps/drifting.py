@@ -28,6 +28,7 @@ SCORES = {
     "clv": ("p_alive", "expected_orders_90d", "clv_365d_amount"),
     "churn": ("churn_probability",),
     "next_purchase": ("purchase_probability_30d",),
+    "contract_churn": ("churn_probability",),
 }
 # model, column of its scores, days ahead (None: the model's own horizon), what is counted
 FORECASTS = (
@@ -40,11 +41,11 @@ FORECASTS = (
 )
 
 
-def drift(night, tonight, learnt_from, report):
+def drift(night, looked_at, report):
     """Write ops.drift and ops.drift_references from tonight's scores, and warn of what moved.
 
-    tonight: facts as models see them. learnt_from: model -> the training facts (column as_of) it was fitted on tonight; a model
-    that was not trained tonight is held against the reference kept since it was.
+    looked_at: model -> (the facts, column as_of, it was fitted on tonight, the facts it scored tonight). Without rows of the first,
+    as on a night that only scores, a model is held against the reference kept since it was trained.
     """
     runs = {
         run["model"]: run
@@ -55,7 +56,7 @@ def drift(night, tonight, learnt_from, report):
     rows, references = [], []
     for model, run in sorted(runs.items()):
         for kind, compared in (
-            ("feature", _compare_features(night, tonight, run, learnt_from.get(model), kept)),
+            ("feature", _compare_features(night, run, *looked_at.get(model, (None, None)), kept)),
             ("score", _compare_scores(night, run, kept)),
         ):
             found, reference = compared
@@ -107,8 +108,10 @@ def _compare(night, references, rows):
     return [row | {"reference_as_of": dates[row["name"]]} for row in found]
 
 
-def _compare_features(night, tonight, run, training, kept):
+def _compare_features(night, run, training, tonight, kept):
     """(rows, references) of what a model that learns from labelled facts looks at."""
+    if tonight is None:
+        return [], []
     params = json.loads(run["params"])
     references = []
     if training is not None and len(training):
@@ -123,6 +126,8 @@ def _compare_features(night, tonight, run, training, kept):
 
 def _population(facts, model, params):
     """The customers that a model looks at, then or now: the same rule on both sides."""
+    if model not in ("churn", "next_purchase"):
+        return facts
     chosen = (pl.col("order_count") > 0) & pl.col("is_profiling_allowed").fill_null(True)
     if model == "churn":
         chosen &= pl.col("recency_days") <= params["horizon_days"]

@@ -50,7 +50,7 @@ def score(night, report):
     keep("churn", run_churn(tonight, as_of, *windows, settings.churn_horizon_days, settings.seed))
     ops.append_history(con, "model_runs", pl.DataFrame(runs, MODEL_RUN_SCHEMA), as_of, night.previous)
     ops.append_history(con, "backtests", pl.concat(backtests), as_of, night.previous)
-    drift(night, tonight, {"churn": windows[0]}, report)
+    drift(night, {"churn": (windows[0], tonight)}, report)
     return value(con, "select count(*) from scores.rfm")
 
 
