@@ -95,6 +95,9 @@ MODEL_TEXTS = {
     "limit": ("limit", "限值"),
     "warning": ("moved", "明显漂移"),
     "watch": ("watch", "关注"),
+    "ok": ("ok", "正常"),
+    "too few": ("too few customers", "客户太少"),
+    "backtests": ("backtest", "回测"),
     "realised": ("What came true", "预测兑现情况"),
     "realised_lead": (
         "Foretold on {0} for the {1} days that are now over, {2} customers:",
@@ -119,7 +122,6 @@ MODEL_TEXTS = {
         "所给概率不如对所有人给同一概率。",
     ),
     "event_share": ("share that it happened to", "发生比例"),
-    "model_sheet": ("Models", "模型"),
 }
 MODELS = {
     "churn": ("Churn", "流失预测"),

@@ -1,9 +1,10 @@
-"""The workbook: about, customers, tag dictionary. Written in constant memory, so cells leave in row order."""
+"""The workbook: about, customers, tag dictionary, models. Written in constant memory, so cells leave in row order."""
 
 from decimal import Decimal
 
 import xlsxwriter
 
+from pipeline.reports.model_sheet import make_model_sheet
 from pipeline.reports.wide import make_wide_table
 
 ROWS_AT_A_TIME = 5_000
@@ -12,6 +13,7 @@ WORDS = {
         "about": "说明",
         "customers": "客户标签",
         "dictionary": "标签字典",
+        "models": "模型",
         "title": "客户标签 · 截至 {as_of}",
         "all": "本工作簿包含全部 {shown} 位客户。",
         "capped": "本工作簿仅包含净消费最高的 {shown} 位客户，共有 {total} 位；全部客户见 customer_tags.csv。",
@@ -35,6 +37,7 @@ WORDS = {
         "about": "About",
         "customers": "Customers",
         "dictionary": "Tag dictionary",
+        "models": "Models",
         "title": "Customer tags as of {as_of}",
         "all": "This workbook holds all {shown} customers.",
         "capped": "This workbook holds only the {shown} customers with the highest net spend, of {total};"
@@ -79,8 +82,12 @@ def write_workbook(con, path, language, max_customers):
         bold = workbook.add_format({"bold": True, "bg_color": "#E8EEF0", "text_wrap": True, "valign": "top"})
         _write_about(workbook, words, as_of, shown, total)
         wide = make_wide_table(con, language, customers=chosen, neutralise=False)
-        _write_sheet(workbook, bold, words["customers"], wide.headings, con.execute(wide.query))
-        _write_sheet(workbook, bold, words["dictionary"], words["headings"], con.execute(_dictionary_query(language)))
+        _write_sheet(workbook, bold, words["customers"], wide.headings, _rows_of(con.execute(wide.query)))
+        dictionary = con.execute(_dictionary_query(language))
+        _write_sheet(workbook, bold, words["dictionary"], words["headings"], _rows_of(dictionary))
+        headings, models = make_model_sheet(con, as_of, language)
+        if models:
+            _write_sheet(workbook, bold, words["models"], headings, models)
     return shown
 
 
@@ -95,7 +102,12 @@ def _write_about(workbook, words, as_of, shown, total):
     sheet.write_string(3, 0, words["consent"], wrapped)
 
 
-def _write_sheet(workbook, bold, name, headings, result):
+def _rows_of(result):
+    while rows := result.fetchmany(ROWS_AT_A_TIME):
+        yield from rows
+
+
+def _write_sheet(workbook, bold, name, headings, rows):
     sheet = workbook.add_worksheet(name)
     sheet.freeze_panes(1, 1)
     sheet.set_column(0, len(headings) - 1, 16)
@@ -103,14 +115,12 @@ def _write_sheet(workbook, bold, name, headings, result):
         sheet.write_string(0, column, heading, bold)
     row_number = 0
     # cells must be handed to the writer one by one: this is why the workbook is capped
-    while rows := result.fetchmany(ROWS_AT_A_TIME):
-        for row in rows:
-            row_number += 1
-            for column, cell in enumerate(row):
-                if isinstance(cell, str):
-                    sheet.write_string(row_number, column, cell)
-                elif isinstance(cell, int | float | Decimal):
-                    sheet.write_number(row_number, column, cell)
+    for row_number, row in enumerate(rows, start=1):
+        for column, cell in enumerate(row):
+            if isinstance(cell, str):
+                sheet.write_string(row_number, column, cell)
+            elif isinstance(cell, int | float | Decimal):
+                sheet.write_number(row_number, column, cell)
     sheet.autofilter(0, 0, row_number, len(headings) - 1)
 
 

@@ -2,6 +2,7 @@
 
 from datetime import date, timedelta
 
+import openpyxl
 import polars as pl
 import pytest
 
@@ -9,6 +10,9 @@ from pipeline.models.drift import DRIFT_SCHEMA
 from pipeline.models.records import BACKTEST_SCHEMA, MODEL_RUN_SCHEMA, make_backtests, make_model_run
 from pipeline.reports.models_page import read_models
 from pipeline.reports.page import write_page
+from pipeline.reports.workbook import WORDS, write_workbook
+from pipeline.tags.build import build_tags
+from pipeline.tags.catalogue import CATALOGUE_FOLDER, load_catalogue
 from pipeline.warehouse import write_frame
 from tests.tags.small_warehouse import AS_OF, insert, make_warehouse
 
@@ -194,3 +198,22 @@ def test_ops_tables_of_an_earlier_version_make_a_page(tmp_path, language):
         con, "ops.backtests", known | {"metric": "auc", "value": 0.7, "baseline": "base rate", "baseline_value": 0.5}
     )
     assert "0.700" in page_of(con, tmp_path, language)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_sheet_of_the_workbook_holds_the_same_figures(tmp_path, language):
+    rows = [("auc", 0.8, "base rate", 0.5, 700, None, 0.75, 0.85, 0.2, 0.4)]
+    drift = [moved(name="order_count_90d", value=0.5, warning_limit=0.25, status="warning")]
+    drift += [
+        moved(kind="realised", name="event_share", horizon_days=90, expected_value=0.2, actual_value=0.3, value=0.5)
+    ]
+    con = warehouse([churn_run()], [backtest("churn", rows)], drift)
+    build_tags(con, load_catalogue(CATALOGUE_FOLDER), AS_OF)
+    write_workbook(con, tmp_path / "book.xlsx", language, 10)
+    sheet = list(openpyxl.load_workbook(tmp_path / "book.xlsx")[WORDS[language]["models"]].values)
+    assert [row[7] for row in sheet[1:]] == [None, 0.8, 0.5, 0.3]
+    assert [row[11] for row in sheet[1:]] == [None, 0.5, 0.25, 0.2]
+    assert [row[12] for row in sheet[1:]] == [
+        "fine",
+        *{"en": ("better", "moved", "ok"), "zh": ("优于基线", "明显漂移", "正常")}[language],
+    ]
