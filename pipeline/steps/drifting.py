@@ -139,10 +139,11 @@ def _compare_scores(night, run, kept):
 
     On the night of a training that tells how far the new model moved the scores, on the others how far the customers did.
     """
-    table = f"scores.{identifier(run['model'])}"
-    if run["model"] not in SCORES:
+    database = value(night.con, "select current_database()")
+    names = [name for name in SCORES.get(run["model"], ()) if _has_score(night, database, run["model"], name)]
+    if not names:
         return [], []
-    rows = frame(night.con, f"select * from {table}")
+    rows = frame(night.con, f"select {', '.join(names)} from scores.{identifier(run['model'])}")
     # ids of segments are names, not numbers
     if "segment_id" in rows.columns:
         rows = rows.with_columns(pl.col("segment_id").cast(pl.String))
@@ -150,7 +151,7 @@ def _compare_scores(night, run, kept):
     found = _compare(night, standing, rows) if standing else []
     if standing and standing[0]["version"] == run["version"]:
         return found, []
-    return found, _make_references(night, run, "score", rows, SCORES[run["model"]], night.as_of)
+    return found, _make_references(night, run, "score", rows, names, night.as_of)
 
 
 def _realise(night, model, column, days, what, run_tonight):
