@@ -7,12 +7,12 @@ import polars as pl
 import pytest
 
 from pipeline.models.drift import (
-    GROWING,
     OK,
     SMALLEST_SHARE,
     TOO_FEW,
     WARNING,
     WATCH,
+    WATCHED,
     chance_limit,
     compare,
     count_bins,
@@ -109,7 +109,7 @@ def test_a_feature_that_is_gone_warns():
 
 
 def test_sums_that_grow_with_the_shop_are_watched_only():
-    assert "tenure_days" in GROWING
+    assert "tenure_days" in WATCHED
     then, now = list(range(1000)), [day + 400 for day in range(1000)]
     assert (status_of(then, now, "tenure_days"), status_of(then, now, "recency_days")) == (WATCH, WARNING)
 
