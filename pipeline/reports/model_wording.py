@@ -130,6 +130,7 @@ MODELS = {
     "clv": ("Lifetime value", "客户生命周期价值"),
     "segments": ("Segments by behaviour", "行为客群"),
     "rfm": ("RFM", "RFM"),
+    "horizon": ("Churn horizon", "流失判定天数"),
 }
 MEASURES = {
     "auc": ("AUC", "AUC"),

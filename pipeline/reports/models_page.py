@@ -123,7 +123,7 @@ def _champions(run):
     """Which candidate is in use, as {'orders_90d': name, ...} and under '' for all else."""
     params, metrics = (json.loads(run[name] or "{}") for name in ("params", "metrics"))
     used = params.get("used") if isinstance(params.get("used"), dict) else {}
-    return used | {"": used.get("purchases") or metrics.get("champion")}
+    return used | {"": used.get("purchases") or metrics.get("champion") or params.get("classifier")}
 
 
 def _champion_of(row, champions):

@@ -128,10 +128,9 @@ def _population(facts, model, params):
     """The customers that a model looks at, then or now: the same rule on both sides."""
     if model not in ("churn", "next_purchase"):
         return facts
-    chosen = (pl.col("order_count") > 0) & pl.col("is_profiling_allowed").fill_null(True)
-    if model == "churn":
-        chosen &= pl.col("recency_days") <= params["horizon_days"]
-    return add_derived(facts.filter(chosen))
+    days = params.get("active_days") or params["horizon_days"]
+    chosen = (pl.col("order_count") > 0) & (pl.col("recency_days") <= days)
+    return add_derived(facts.filter(chosen & pl.col("is_profiling_allowed").fill_null(True)))
 
 
 def _compare_scores(night, run, kept):
