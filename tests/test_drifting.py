@@ -136,6 +136,7 @@ def test_scores_are_held_against_the_training_before_and_kept_anew_with_a_new_ve
     assert [[row["status"] for row in rows] for rows in found] == [[], ["ok"], ["warning"], ["ok"]]
     assert [rows[0]["reference_as_of"] for rows in found[1:]] == [AS_OF, AS_OF, AS_OF + timedelta(days=2)]
     assert [len(night.warnings) for night in nights] == [0, 0, 1, 0]
+    assert "trained anew" in nights[2].warnings[0][0] and "重新训练" in nights[2].warnings[0][1]
 
 
 def test_a_night_of_an_earlier_date_uses_no_later_reference(make_night):
@@ -266,3 +267,11 @@ def test_a_young_shop_says_from_when_on_there_are_outcomes(make_night):
     make_snapshot(night, first, {"churn": {"customer_id": IDS, "churn_probability": [0.5] * 300}})
     run(night)
     assert realised(night, "event_share")["reference_as_of"] == first
+
+
+def test_a_snapshot_that_cannot_be_read_costs_no_night(shop):
+    broken = shop.settings.snapshots / f"{AS_OF - timedelta(days=1)}.duckdb"
+    broken.write_bytes(b"not a database" * 1000)
+    run(shop)
+    assert realised(shop, "event_share")["reference_as_of"] == THEN
+    assert any(broken.name in english and broken.name in chinese for english, chinese in shop.warnings)
