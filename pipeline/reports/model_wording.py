@@ -15,6 +15,10 @@ MODEL_TEXTS = {
         "Scores {0} customers; this version since {1}.",
         "为 {0} 位客户评分；此版本自 {1} 起使用。",
     ),
+    "model_trained": (
+        "Scores {0} customers; trained on {1}.",
+        "为 {0} 位客户评分；训练于 {1}。",
+    ),
     "model_held": (
         "It gives no scores tonight: it did no better than its baselines, or is not to be believed.",
         "本次不给出评分：结果不优于基线，或不可信。",

@@ -47,13 +47,7 @@ def read_models(con, as_of):
         con,
         f"""
         select
-            model,
-            version,
-            status,
-            message,
-            row_count,
-            params,
-            metrics,
+            *,
             (
                 select min(earlier.as_of) from ops.model_runs as earlier
                 where earlier.model = runs.model and earlier.version = runs.version and earlier.status = runs.status
@@ -111,6 +105,8 @@ def _describe(run, backtests, drift):
         "needs": needs.groupdict() if needs else None,
         "row_count": run["row_count"],
         "since": run["since"],
+        # nights that only score say when the model was trained
+        "trained_on": run.get("trained_on"),
         "tests": tests,
         "compared": [row for row in drift if row["kind"] != "realised" and row["status"] != "too few"],
         "unjudged_count": sum(row["kind"] != "realised" and row["status"] == "too few" for row in drift),

@@ -53,6 +53,13 @@ def test_the_version_is_in_use_since_it_was_first():
     assert (model["since"], model["row_count"]) == (AS_OF - timedelta(days=3), 900)
 
 
+def test_the_day_of_the_training_is_told_where_it_is_known(tmp_path):
+    con = warehouse([churn_run()])
+    assert "this version since" in page_of(con, tmp_path, "en")
+    con.execute("alter table ops.model_runs add column trained_on date default '2025-01-31'")
+    assert "trained on 2025-01-31" in page_of(con, tmp_path, "en")
+
+
 def test_a_night_that_only_scores_shows_the_last_backtest():
     before = backtest("churn", [("auc", 0.8, "base rate", 0.5, 700)], as_of=AS_OF - timedelta(days=2))
     older = backtest("churn", [("auc", 0.6, "base rate", 0.5, 700)], as_of=AS_OF - timedelta(days=9))
