@@ -87,7 +87,7 @@ def _of_drift(words, row):
 def _of_realised(words, one, row):
     return (
         words("realised"),
-        words.gap_name(row["name"]),
+        words.gap_name(row["model"], row["name"]),
         str(one["reference_as_of"]),
         one["horizon_days"],
         row["row_count"],

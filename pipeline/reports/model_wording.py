@@ -127,6 +127,11 @@ MODEL_TEXTS = {
     ),
     "event_share": ("share that it happened to", "发生比例"),
 }
+# what the event of a chance is; of a model that is not named here: event_share
+EVENTS = {
+    "churn": ("left", "流失占比"),
+    "next_purchase": ("bought", "购买占比"),
+}
 MODELS = {
     "churn": ("Churn", "流失预测"),
     "next_purchase": ("Next purchase in 30 days", "30天内再次购买"),
@@ -175,6 +180,23 @@ MESSAGES_ZH = (
         "测试集对数损失 {0}，不优于基线“{1}”（{2}）",
     ),
     (
+        r"(.+) is no better than the baseline at the newest test cut-off: test log loss ([\d.]+), baseline '([^']+)' ([\d.]+)",
+        "{0}在最近的测试截点不优于基线：对数损失 {1}，基线“{2}”为 {3}",
+    ),
+    (
+        r"(.+) is no better than the baseline '([^']+)' beyond chance: log loss ([-+\d.]+) \(([-+\d.]+) to ([-+\d.]+)\)"
+        r" over (\d+) test cut-off\(s\)",
+        "{0}并不显著优于基线“{1}”：{5} 个测试截点的对数损失差 {2}（区间 {3} 至 {4}）",
+    ),
+    (
+        r"(.+): test AUC ([\d.]+), test log loss ([\d.]+), baseline '([^']+)' ([\d.]+)",
+        "{0}：测试集 AUC {1}，对数损失 {2}，基线“{3}”为 {4}",
+    ),
+    (
+        r"(.+): test AUC ([\d.]+), log loss ([\d.]+) against ([\d.]+) \('([^']+)'\)",
+        "{0}：测试集 AUC {1}，对数损失 {2}，基线“{4}”为 {3}",
+    ),
+    (
         r"test AUC ([\d.]+) is too good to be true \(limit ([\d.]+)\): look for a feature that knows the outcome",
         "测试集 AUC {0} 高得不可信（限值 {1}）：请检查是否有特征泄漏了结果",
     ),
@@ -182,9 +204,10 @@ MESSAGES_ZH = (
         r"on the calibration cut-off the ranking is reversed \(slope ([-\d.]+)\): the past misleads",
         "校准截点上排序颠倒（斜率 {0}）：历史规律已不适用",
     ),
-    (
-        r"(gradient boosting|logistic regression): test AUC ([\d.]+), log loss ([\d.]+) against ([\d.]+) \('([^']+)'\)",
-        "{0}：测试集 AUC {1}，对数损失 {2}，基线“{4}”为 {3}",
-    ),
     (r"cut-points of ([\d,]+) customers", "分位点取自 {0} 位客户"),
+    (
+        r"(\d+) days: ([\d.]+)% of repeat purchases before (\S+) came sooner",
+        "{0} 天：{2} 之前的复购有 {1}% 在此天数内发生",
+    ),
+    (r"(\d+) days, as set", "{0} 天（按设置）"),
 )

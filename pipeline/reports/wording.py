@@ -2,7 +2,7 @@
 
 import re
 
-from pipeline.reports.model_wording import BASELINES, MEASURES, MESSAGES_ZH, MODEL_TEXTS, MODELS, QUANTITIES
+from pipeline.reports.model_wording import BASELINES, EVENTS, MEASURES, MESSAGES_ZH, MODEL_TEXTS, MODELS, QUANTITIES
 
 TEXTS = {
     "title": ("Customer report", "客户洞察报告"),
@@ -246,9 +246,11 @@ class Wording:
             return self.money(number)
         return f"{number:,.4g}" if what else self.share(number, 0)
 
-    def gap_name(self, name):
-        """What of a forecast is held against what came: event_share, or a total such as orders_90d_total."""
-        return self(name) if name in TEXTS else self.quantity(name.partition("_")[0])
+    def gap_name(self, model, name):
+        """What of a forecast is held against what came: the event of a model, or a total such as orders_90d_total."""
+        if name != "event_share":
+            return self.quantity(name.partition("_")[0])
+        return self._named(EVENTS, model) if model in EVENTS else self(name)
 
     def gap_value(self, name, number):
         """Its value, as a share or an amount."""

@@ -10,6 +10,7 @@ from pipeline.models.drift import DRIFT_SCHEMA
 from pipeline.models.records import BACKTEST_SCHEMA, MODEL_RUN_SCHEMA, make_backtests, make_model_run
 from pipeline.reports.models_page import read_models
 from pipeline.reports.page import write_page
+from pipeline.reports.wording import Wording
 from pipeline.reports.workbook import WORDS, write_workbook
 from pipeline.tags.build import build_tags
 from pipeline.tags.catalogue import CATALOGUE_FOLDER, load_catalogue
@@ -224,3 +225,16 @@ def test_the_sheet_of_the_workbook_holds_the_same_figures(tmp_path, language):
         "fine",
         *{"en": ("better", "moved", "ok"), "zh": ("优于基线", "明显漂移", "正常")}[language],
     ]
+
+
+def test_messages_that_a_reader_should_understand_are_in_chinese_too():
+    told = {
+        "test log loss 0.5 is no better than the baseline 'recency only' (0.4)": "测试集对数损失 0.5，不优于基线“仅凭距上次购买天数”（0.4）",
+        "gradient boosting: test AUC 0.782, log loss 0.4865 against 0.5354 ('base rate')": "梯度提升：测试集 AUC 0.782，对数损失 0.4865，"
+        "基线“对所有人同一概率”为 0.5354",
+        "90 days, as set": "90 天（按设置）",
+        "something new": "something new",
+    }
+    for english, chinese in told.items():
+        assert Wording("zh").model_message(english) == chinese
+        assert Wording("en").model_message(english) == english
