@@ -216,7 +216,7 @@ def _totals(rows):
     return {
         row["metric"].removesuffix("_total"): (row["value"], row["baseline_value"])
         for row in rows
-        if row["metric"] in ("orders_total", "spend_total") and row["baseline_value"]
+        if row["metric"] in ("orders_total", "spend_total") and row["value"] and row["baseline_value"] is not None
     }
 
 

@@ -229,7 +229,7 @@ def test_the_sheet_of_the_workbook_holds_the_same_figures(tmp_path, language):
 
 def test_messages_that_a_reader_should_understand_are_in_chinese_too():
     told = {
-        "test log loss 0.5 is no better than the baseline 'recency only' (0.4)": "测试集对数损失 0.5，不优于基线“仅凭距上次购买天数”（0.4）",
+        "test log loss 0.5 is no better than the baseline 'zero' (0.4)": "测试集对数损失 0.5，不优于基线“一律为零”（0.4）",
         "gradient boosting: test AUC 0.782, log loss 0.4865 against 0.5354 ('base rate')": "梯度提升：测试集 AUC 0.782，对数损失 0.4865，"
         "基线“对所有人同一概率”为 0.5354",
         "90 days, as set": "90 天（按设置）",
