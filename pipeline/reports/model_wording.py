@@ -133,8 +133,8 @@ MODEL_TEXTS = {
 }
 # what the event of a chance is; of a model that is not named here: event_share
 EVENTS = {
-    "churn": ("left", "流失占比"),
-    "next_purchase": ("bought", "购买占比"),
+    "churn": ("share that left", "流失占比"),
+    "next_purchase": ("share that bought", "购买占比"),
 }
 MODELS = {
     "churn": ("Churn", "流失预测"),
@@ -155,7 +155,7 @@ MEASURES = {
     "calibration_intercept": ("calibration intercept (0 is right)", "校准截距（理想为0）"),
     "rmse": ("RMSE", "均方根误差"),
     "mae": ("mean absolute error", "平均绝对误差"),
-    "bias_share": ("total foretold over actual, less one", "总量偏差（预测÷实际−1）"),
+    "bias_share": ("bias of the total", "总量偏差"),
     "normalised_gini": ("normalised Gini", "归一化基尼系数"),
     "correlation": ("correlation", "相关系数"),
     "pooled_squared_error": ("mean squared error, all cut-offs", "全部截点的均方误差"),
