@@ -5,7 +5,7 @@ from pathlib import Path
 import duckdb
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from pipeline.reports import figures, models_page, quality
+from pipeline.reports import backtest_figures, figures, models_page, quality
 from pipeline.reports.wide import quote_text
 from pipeline.reports.wording import Wording
 
@@ -37,7 +37,7 @@ def write_page(con, out_path, language, previous=None, run_summary=None):
         "value": figures.read_value(con),
         "churn": figures.read_churn(con),
         "models": [],
-        "split_measure": models_page.split_measure,
+        "split_measure": backtest_figures.split_measure,
         "quality": None,
         "why": {},
     }

@@ -108,7 +108,7 @@ TEXTS = {
     "spent": ("spent, 365 d", "近365天消费"),
     "expected": ("expected, 365 d", "未来365天预期"),
     "reasons": ("Reasons named most among the high risk", "高风险客户最常见的原因"),
-    "quality": ("Data and models", "数据与模型"),
+    "quality": ("Data and run", "数据与运行"),
     "rows": ("Rows accounted for", "行数核对"),
     "rows_lead": (
         "Every line read is landed, rejected or a duplicate: {0} read, {1} landed, {2} rejected, {3} duplicates.",
