@@ -52,6 +52,8 @@ class Settings:
     train_every_days: int = 7
     segment_jump_limit: float = 0.2
     hold_segment_jumps: bool = False
+    psi_warning: float = 0.25
+    realised_gap_warning: float = 0.2
     workbook_max_customers: int = 100_000
     daily_snapshots: int = 14
     monthly_snapshots: int = 12
@@ -122,6 +124,8 @@ def read_settings(data_dir: Path, environment: Mapping[str, str] = os.environ) -
         text = environment.get(ENVIRONMENT_PREFIX + name.upper())
         if text is not None:
             given[name] = _from_text(name, kind, text)
+        elif kind is float and type(given.get(name)) is int:
+            given[name] = float(given[name])
     for name, value in given.items():
         if name == "database" and type(value) is not list:
             # what stands there may be the URL itself
@@ -192,6 +196,9 @@ def _check(settings):
         raise SettingsError(
             f'"segment_jump_limit" is {settings.segment_jump_limit}; write a share of customers above 0, at most 1.0'
         )
+    for name in ("psi_warning", "realised_gap_warning"):
+        if not 0 < getattr(settings, name) < float("inf"):
+            raise SettingsError(f'"{name}" is {getattr(settings, name)}; write a number above 0, such as 0.25')
     for purpose, allowed in settings.consent_when_silent.items():
         if purpose not in PURPOSES or not isinstance(allowed, bool):
             raise SettingsError(

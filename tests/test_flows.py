@@ -97,6 +97,8 @@ def test_a_night_publishes_every_table_that_outsiders_rely_on(published):
         "ops.checks",
         "ops.model_runs",
         "ops.backtests",
+        "ops.drift",
+        "ops.drift_references",
     }
     assert expected <= tables
     files = sorted(path.name for path in (published / "exports" / str(AS_OF)).iterdir())

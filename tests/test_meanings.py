@@ -11,6 +11,7 @@ import pytest
 from pipeline import meanings
 from pipeline.ledger import Ledger
 from pipeline.models import churn, clv, contract_churn, next_purchase, rfm, segments
+from pipeline.models.drift import DRIFT_SCHEMA, REFERENCE_SCHEMA
 from pipeline.models.records import BACKTEST_SCHEMA, MODEL_RUN_SCHEMA
 from pipeline.ops import CHECKS, TRAININGS, append_history, write_ops
 from pipeline.settings import Settings
@@ -57,8 +58,10 @@ def con(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
     write_ops(con, Ledger(folder / "ledger.sqlite"), Settings(folder), "run", AS_OF, [], "")
     histories = {"checks": CHECKS, "model_runs": MODEL_RUN_SCHEMA, "backtests": BACKTEST_SCHEMA, "trainings": TRAININGS}
+    histories["drift"] = DRIFT_SCHEMA
     for table, schema in histories.items():
         append_history(con, table, pl.DataFrame(schema=schema), AS_OF, None)
+    write_frame(con, "ops.drift_references", pl.DataFrame(schema=REFERENCE_SCHEMA))
     yield con
     con.close()
 

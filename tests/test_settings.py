@@ -52,6 +52,10 @@ def test_folders_stand_in_the_data_folder_and_the_key_beside_it(tmp_path):
     assert settings.pseudonym_key_file == tmp_path / "shop.key"
 
 
+def test_a_whole_number_is_a_number(tmp_path):
+    assert settings_of(tmp_path, "psi_warning = 1").psi_warning == 1.0
+
+
 @pytest.mark.parametrize(
     ("text", "environment", "message"),
     [
@@ -79,6 +83,8 @@ def test_folders_stand_in_the_data_folder_and_the_key_beside_it(tmp_path):
         ("segment_jump_limit = 1.5", {}, '"segment_jump_limit" is 1.5'),
         ("", {"CUSTOMER_PIPELINE_HOLD_SEGMENT_JUMPS": "yes"}, 'HOLD_SEGMENT_JUMPS="yes": must be bool'),
         ("seed = -1", {}, '"seed" is -1; it must be 0 or more'),
+        ("psi_warning = 0", {}, '"psi_warning" is 0.0; write a number above 0, such as 0.25'),
+        ("realised_gap_warning = nan", {}, '"realised_gap_warning" is nan; write a number above 0'),
         ("daily_snapshots = 0", {}, '"daily_snapshots" is 0; it must be 1 or more'),
         ('memory_limit = "4 gigs"', {}, 'memory_limit "4 gigs"; write a size such as "4GiB"'),
         (

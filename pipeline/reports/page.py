@@ -5,7 +5,7 @@ from pathlib import Path
 import duckdb
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from pipeline.reports import figures, quality
+from pipeline.reports import backtest_figures, figures, models_page, quality
 from pipeline.reports.rfm_figures import read_rfm_details
 from pipeline.reports.segment_figures import read_segments
 from pipeline.reports.wide import quote_text
@@ -39,13 +39,16 @@ def write_page(con, out_path, language, previous=None, run_summary=None):
         "segments": read_segments(con),
         "value": figures.read_value(con),
         "churn": figures.read_churn(con),
+        "models": [],
+        "split_measure": backtest_figures.split_measure,
         "quality": None,
         "why": {},
     }
     if as_of:
         page["changes"] = figures.read_changes(con, as_of)
         page["quality"] = quality.read_quality(con, as_of, summary.get("run_id"))
-        page["why"] = _explain_absence(page["quality"]["models"])
+        page["models"] = models_page.read_models(con, as_of)
+        page["why"] = _explain_absence(page["models"])
     return _write(out_path, "report.html.j2", page)
 
 

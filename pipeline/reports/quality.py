@@ -1,4 +1,4 @@
-"""What the report says of the data itself: rows accounted for, files, checks, models and what no source delivers."""
+"""What the report says of the data itself: rows accounted for, files, checks and what no source delivers."""
 
 from pipeline.reports.figures import fetch_dicts, has_rows
 from pipeline.reports.wide import quote_text
@@ -16,9 +16,9 @@ ENTITY_COLUMNS = (
 
 
 def read_quality(con, as_of, run_id=None):
-    """Rows accounted for, files with something to say, checks, models and absent entities. Parts may be empty lists."""
+    """Rows accounted for, files with something to say, checks and absent entities. Parts may be empty lists."""
     of_night = f"run_id = {quote_text(run_id)}" if run_id else f"as_of = date '{as_of}'"
-    quality = {"rows": [], "files": [], "models": [], "backtests": [], "absent": [], "checks": None}
+    quality = {"rows": [], "files": [], "absent": [], "checks": None}
     if has_rows(con, "ops.reconciliation", of_night):
         quality["rows"] = fetch_dicts(
             con,
@@ -52,22 +52,6 @@ def read_quality(con, as_of, run_id=None):
             """,
         )
     quality["checks"] = read_check_counts(con, of_night)
-    if has_rows(con, "ops.model_runs", f"as_of = date '{as_of}'"):
-        quality["models"] = fetch_dicts(
-            con,
-            f"""
-            select model, version, status, message, row_count
-            from ops.model_runs where as_of = date '{as_of}' order by model, version
-            """,
-        )
-    if has_rows(con, "ops.backtests", f"as_of = date '{as_of}'"):
-        quality["backtests"] = fetch_dicts(
-            con,
-            f"""
-            select model, cut_off, horizon_days, metric, value, baseline, baseline_value, row_count
-            from ops.backtests where as_of = date '{as_of}' order by model, metric, cut_off limit 30
-            """,
-        )
     counted = ", ".join(f"count({column})" for column, _, _ in ENTITY_COLUMNS)
     counts = con.execute(f"select {counted} from marts.customer_facts").fetchone()
     quality["absent"] = [

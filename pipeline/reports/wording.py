@@ -1,5 +1,9 @@
 """How the pages speak: every fixed text as (English, Chinese), and numbers as a reader of either language writes them."""
 
+import re
+
+from pipeline.reports.model_wording import BASELINES, EVENTS, MEASURES, MESSAGES_ZH, MODEL_TEXTS, MODELS, QUANTITIES
+
 TEXTS = {
     "title": ("Customer report", "客户洞察报告"),
     "as_of": ("as of {0}", "截至 {0}"),
@@ -183,7 +187,7 @@ TEXTS = {
     "spent": ("spent, 365 d", "近365天消费"),
     "expected": ("expected, 365 d", "未来365天预期"),
     "reasons": ("Reasons named most among the high risk", "高风险客户最常见的原因"),
-    "quality": ("Data and models", "数据与模型"),
+    "quality": ("Data and run", "数据与运行"),
     "rows": ("Rows accounted for", "行数核对"),
     "rows_lead": (
         "Every line read is landed, rejected or a duplicate: {0} read, {1} landed, {2} rejected, {3} duplicates.",
@@ -218,19 +222,9 @@ TEXTS = {
     "checks_lead": ("{0} checks passed, {1} failed.", "{0} 项通过，{1} 项未通过。"),
     "all_checks": ("All checks", "全部检查"),
     "no_checks": ("No checks ran at this date.", "当日没有运行数据检查。"),
-    "models": ("Models", "模型"),
-    "no_models": ("No model ran at this date.", "当日没有运行模型。"),
     "model": ("model", "模型"),
     "version": ("version", "版本"),
     "row_count": ("customers", "客户数"),
-    "used": ("used", "使用中"),
-    "held": ("held", "沿用旧版"),
-    "not enough data": ("not enough data", "数据不足"),
-    "backtests": ("How the models did on the past", "模型回测"),
-    "metric": ("measure", "指标"),
-    "value_column": ("value", "数值"),
-    "baseline": ("compared with", "对照"),
-    "cut_off": ("cut-off", "截止日"),
     "warnings": ("Warnings of this run", "本次运行提醒"),
     "steps": ("Steps of this run", "本次运行步骤"),
     "step": ("step", "步骤"),
@@ -246,6 +240,7 @@ TEXTS = {
     "checked": ("checked", "检查数"),
     "unexpected": ("unexpected", "异常数"),
     "days": ("{0} d", "{0} 天"),
+    **MODEL_TEXTS,
 }
 ENTITIES = {
     "customers": "客户",
@@ -284,6 +279,68 @@ class Wording:
     def status(self, text):
         """A model status in words; one that is not known stays as it is."""
         return self(text) if text in TEXTS else text
+
+    def model(self, name):
+        """A model's name for people; one that is not known stays as it is."""
+        return self._named(MODELS, name)
+
+    def model_message(self, text):
+        """What a model says of itself; what is not known in Chinese stays as it is."""
+        for pattern, chinese in MESSAGES_ZH if self.language == "zh" else ():
+            found = re.fullmatch(pattern, text)
+            if found:
+                return chinese.format(*(self.baseline(part) for part in found.groups()))
+        return text
+
+    def baseline(self, name):
+        """A baseline or candidate in words."""
+        return self._named(BASELINES, name or "")
+
+    def measure(self, what, base):
+        """A measure of what it is of: orders, rmse -> RMSE of orders."""
+        measure, of = self._named(MEASURES, base), self._named(QUANTITIES, what)
+        if not of:
+            return measure
+        return f"{of}：{measure}" if self.language == "zh" else f"{of}: {measure}"
+
+    def figure(self, base, number):
+        """The value of a measure: a bias as a share, all else as a plain number."""
+        if number is None:
+            return ""
+        if base in ("bias_share", "interval_coverage"):
+            return self.signed_share(number) if base == "bias_share" else self.share(number)
+        return self.decimal(number, 3 if abs(number) < 100 else 0)
+
+    def quantity(self, what):
+        """orders or spend in words."""
+        return self._named(QUANTITIES, what)
+
+    def amount(self, what, number):
+        """So many orders, or so much money."""
+        return self.money(number) if what == "spend" else self.decimal(number, 0 if number >= 100 else 1)
+
+    def axis(self, what, number):
+        """A tick: a chance as a share, else an amount."""
+        if what == "spend" and number >= 100:
+            return self.money(number)
+        return f"{number:,.4g}" if what else self.share(number, 0)
+
+    def gap_name(self, model, name):
+        """What of a forecast is held against what came: the event of a model, or a total such as orders_90d_total."""
+        if name != "event_share":
+            return self.quantity(name.partition("_")[0])
+        return self._named(EVENTS, model) if model in EVENTS else self(name)
+
+    def gap_value(self, name, number):
+        """Its value, as a share or an amount."""
+        return self.share(number) if name == "event_share" else self.amount(name.partition("_")[0], number)
+
+    def signed_share(self, number):
+        """0.123 -> +12.3 %."""
+        return ("+" if number > 0 else "") + self.share(number)
+
+    def _named(self, names, name):
+        return names[name][self.language == "zh"] if name in names else name
 
     def entity(self, name):
         """An entity's name; one that is not known stays as it is."""

@@ -1,4 +1,4 @@
-"""The workbook: about, customers, segments, tag dictionary, who went where. Written in constant memory, so cells leave in row order."""
+"""The workbook: about, customers, segments, tags, who went where, models. Written in constant memory, so cells leave in row order."""
 
 from decimal import Decimal
 
@@ -6,6 +6,7 @@ import xlsxwriter
 
 from pipeline.reports.rfm_figures import migrations_query
 from pipeline.reports.segment_figures import make_segment_sheet
+from pipeline.reports.model_sheet import make_model_sheet
 from pipeline.reports.wide import make_wide_table
 
 ROWS_AT_A_TIME = 5_000
@@ -16,6 +17,7 @@ WORDS = {
         "dictionary": "标签字典",
         "moves": "客户迁移",
         "move_headings": ("标签", "对比期", "对比日期", "当时", "现在", "变动", "客户数", "占当时该类客户比例"),
+        "models": "模型",
         "title": "客户标签 · 截至 {as_of}",
         "all": "本工作簿包含全部 {shown} 位客户。",
         "capped": "本工作簿仅包含净消费最高的 {shown} 位客户，共有 {total} 位；全部客户见 customer_tags.csv。",
@@ -50,6 +52,7 @@ WORDS = {
             "Customers",
             "Share of those then",
         ),
+        "models": "Models",
         "title": "Customer tags as of {as_of}",
         "all": "This workbook holds all {shown} customers.",
         "capped": "This workbook holds only the {shown} customers with the highest net spend, of {total};"
@@ -94,11 +97,16 @@ def write_workbook(con, path, language, max_customers):
         bold = workbook.add_format({"bold": True, "bg_color": "#E8EEF0", "text_wrap": True, "valign": "top"})
         _write_about(workbook, words, as_of, shown, total)
         wide = make_wide_table(con, language, customers=chosen, neutralise=False)
-        _write_sheet(workbook, bold, words["customers"], wide.headings, con.execute(wide.query))
+        _write_sheet(workbook, bold, words["customers"], wide.headings, _rows_of(con.execute(wide.query)))
         if segments := make_segment_sheet(con, language):
-            _write_sheet(workbook, bold, *segments[:2], con.execute(segments[2]))
-        _write_sheet(workbook, bold, words["dictionary"], words["headings"], con.execute(_dictionary_query(language)))
-        _write_sheet(workbook, bold, words["moves"], words["move_headings"], con.execute(migrations_query(language)))
+            _write_sheet(workbook, bold, *segments[:2], _rows_of(con.execute(segments[2])))
+        dictionary = con.execute(_dictionary_query(language))
+        _write_sheet(workbook, bold, words["dictionary"], words["headings"], _rows_of(dictionary))
+        moves = con.execute(migrations_query(language))
+        _write_sheet(workbook, bold, words["moves"], words["move_headings"], _rows_of(moves))
+        headings, models = make_model_sheet(con, as_of, language)
+        if models:
+            _write_sheet(workbook, bold, words["models"], headings, models)
     return shown
 
 
@@ -113,7 +121,12 @@ def _write_about(workbook, words, as_of, shown, total):
     sheet.write_string(3, 0, words["consent"], wrapped)
 
 
-def _write_sheet(workbook, bold, name, headings, result):
+def _rows_of(result):
+    while rows := result.fetchmany(ROWS_AT_A_TIME):
+        yield from rows
+
+
+def _write_sheet(workbook, bold, name, headings, rows):
     sheet = workbook.add_worksheet(name)
     sheet.freeze_panes(1, 1)
     sheet.set_column(0, len(headings) - 1, 16)
@@ -121,14 +134,12 @@ def _write_sheet(workbook, bold, name, headings, result):
         sheet.write_string(0, column, heading, bold)
     row_number = 0
     # cells must be handed to the writer one by one: this is why the workbook is capped
-    while rows := result.fetchmany(ROWS_AT_A_TIME):
-        for row in rows:
-            row_number += 1
-            for column, cell in enumerate(row):
-                if isinstance(cell, str):
-                    sheet.write_string(row_number, column, cell)
-                elif isinstance(cell, int | float | Decimal):
-                    sheet.write_number(row_number, column, cell)
+    for row_number, row in enumerate(rows, start=1):
+        for column, cell in enumerate(row):
+            if isinstance(cell, str):
+                sheet.write_string(row_number, column, cell)
+            elif isinstance(cell, int | float | Decimal):
+                sheet.write_number(row_number, column, cell)
     sheet.autofilter(0, 0, row_number, len(headings) - 1)
 
 

@@ -13,6 +13,7 @@ from pipeline.models.next_purchase import run_next_purchase
 from pipeline.models.records import BACKTEST_SCHEMA, MODEL_RUN_SCHEMA
 from pipeline.models.segment_watch import read_warnings
 from pipeline.models.segments import run_segments
+from pipeline.steps.drifting import drift
 from pipeline.steps.rfm_scores import run_rfm_of_night
 from pipeline.steps.training_nights import run_model, write_trainings
 from pipeline.steps.training_sets import churn_windows, clv_past, contract_windows, purchase_windows
@@ -60,7 +61,10 @@ def score(night, report):
     past, used, rate = clv_past(night), (_last_params(night, "clv") or {}).get("used"), settings.discount_rate_yearly
     keep("clv", expected_spend.SCHEMA, lambda kept: run_clv(tonight, as_of, past, used, settings.seed, rate, kept))
 
+    looked_at = {}
+
     def foretell(name, schema, run, windows, bands, *horizon):
+        looked_at[name] = (windows[0], tonight)
         in_use, last = (_last_params(night, name) or {}).get("classifier"), _last_bands(night, name, bands)
         keep(name, schema, lambda kept: run(tonight, as_of, *windows, *horizon, settings.seed, in_use, last, kept))
 
@@ -76,6 +80,7 @@ def score(night, report):
     write_trainings(night)
     ops.append_history(con, "model_runs", pl.DataFrame(runs, MODEL_RUN_SCHEMA), as_of, night.previous)
     ops.append_history(con, "backtests", pl.concat(backtests), as_of, night.previous)
+    drift(night, looked_at, report)
     return value(con, "select count(*) from scores.rfm")
 
 

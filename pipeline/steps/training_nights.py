@@ -33,6 +33,12 @@ NOT_OF_MODELS = {
     "roles",
     "database",
     "train_every_days",
+    "psi_warning",
+    "realised_gap_warning",
+    "discount_rate_yearly",
+    # RFM has a rule of its own
+    "rfm_window_days",
+    "rfm_hold_days",
 }
 # a history that has grown or shrunk by more since the training, such as by a file of past years, is another one
 GROWTH = 1.25

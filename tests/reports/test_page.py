@@ -63,7 +63,7 @@ def test_full_page_is_self_contained_and_names_nobody(full, tmp_path, language):
     assert "tickets are &lt;old&gt;" in page
     assert "worse than yesterday" in page and "no layout matches" in page
     assert Wording(language)("first_night", "x").split("x")[0] in page
-    assert page.count("<section") == 6
+    assert page.count("<section") == 7
     assert not re.search(r"\b(None|nan|Undefined)\b", page)
 
 

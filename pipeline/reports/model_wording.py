@@ -1,0 +1,217 @@
+"""What the pages say of models, as (English, Chinese): models, measures, baselines, drift."""
+
+MODEL_TEXTS = {
+    "models": ("Models", "模型"),
+    "models_lead": (
+        "Whether each model can be believed: how right it was on a past that it had not seen, whether its customers are still"
+        " those it learnt from, and what came true of what it foretold.",
+        "各模型是否可信：在未见过的历史数据上预测得准不准、今天的客户与训练时相比有没有变化、此前的预测兑现了多少。",
+    ),
+    "no_models": ("No model ran at this date.", "当日没有运行模型。"),
+    "used": ("in use", "使用中"),
+    "held": ("held back", "暂不使用"),
+    "not enough data": ("not enough data", "数据不足"),
+    "model_used": (
+        "Scores {0} customers; this version since {1}.",
+        "为 {0} 位客户评分；此版本自 {1} 起使用。",
+    ),
+    "model_trained": (
+        "Scores {0} customers; trained on {1}.",
+        "为 {0} 位客户评分；训练于 {1}。",
+    ),
+    "model_held": (
+        "It gives no scores tonight: it did no better than its baselines, or is not to be believed.",
+        "本次不给出评分：结果不优于基线，或不可信。",
+    ),
+    "model_needs": (
+        "It gives no scores tonight: it needs {1} {0} and has {2}.",
+        "本次不给出评分：需要 {1}，现有 {2}（{0}）。",
+    ),
+    "no_backtest": (
+        "Nothing is foretold here, so there is no outcome to be held against; see its drift below.",
+        "该模型不作预测，没有可对照的结果；漂移情况见下。",
+    ),
+    "no_backtest_yet": (
+        "It could not be tested on the past yet: that takes orders over at least two horizons.",
+        "尚无法用历史数据回测：至少需要两个预测期的订单历史。",
+    ),
+    "test_lead": (
+        "Forecast at {0} for {1} days, {2} customers, with what was known then only:",
+        "在截点 {0} 只用当时已知的信息预测未来 {1} 天，共 {2} 位客户：",
+    ),
+    "auc_words": (
+        "Of two customers, one to whom it happened and one to whom it did not, the first had the higher chance in {0} of 100"
+        " cases (50 by luck).",
+        "任取一位发生和一位未发生的客户，100 次中有 {0} 次前者的预测概率更高（随机猜测为 50 次）。",
+    ),
+    "total_words": (
+        "{0}: {1} foretold, {2} came ({3} against the forecast).",
+        "{0}：预测 {1}，实际 {2}（实际比预测 {3}）。",
+    ),
+    "calibration_picture": ("Foretold and actual, by tenths of customers", "校准图：按预测十等分，预测与实际对照"),
+    "foretold": ("foretold", "预测"),
+    "came_true": ("came true", "实际"),
+    "measure": ("measure", "指标"),
+    "model_value": ("model", "模型"),
+    "interval": ("95 % interval", "95% 区间"),
+    "best_baseline": ("best baseline", "最强基线"),
+    "baseline": ("baseline", "基线"),
+    "baseline_is": ("baseline: {0}", "基线：{0}"),
+    "baseline_value": ("its value", "基线值"),
+    "verdict": ("model is", "模型表现"),
+    "better": ("better", "优于基线"),
+    "worse": ("worse", "劣于基线"),
+    "unclear": ("not clearly different", "差异不显著"),
+    "all_measures": ("All measures", "全部指标"),
+    "candidates": ("Champion and challengers", "在用模型与挑战模型"),
+    "candidates_note": (
+        "A challenger takes over only where its error is lower beyond the bootstrap interval of the difference.",
+        "只有误差更低且差异超出自助法区间时，挑战模型才会取代在用模型。",
+    ),
+    "candidate": ("candidate", "候选"),
+    "in_use_mark": ("in use", "在用"),
+    "beats": ("beats it", "优于在用"),
+    "loses": ("loses", "不及在用"),
+    "draws": ("no clear difference", "差异不显著"),
+    "course": ("From cut-off to cut-off", "历次截点的表现"),
+    "drift": ("Drift", "漂移"),
+    "drift_features": (
+        "Features compared with the training window (newest cut-off {1}): {0}, of which {2} moved and {3} are to be watched.",
+        "与训练窗口（最近截点 {1}）相比的 {0} 个特征中：{2} 个明显漂移，{3} 个需关注。",
+    ),
+    "drift_scores": (
+        "Scores compared with those of {1}: {0}, of which {2} moved and {3} are to be watched.",
+        "与 {1} 相比的 {0} 项评分中：{2} 项明显漂移，{3} 项需关注。",
+    ),
+    "drift_too_few": (
+        "Not judged: {0} (at least 200 customers are needed on either side).",
+        "{0} 个特征或评分未判断：两侧各需至少 200 位客户。",
+    ),
+    "drift_none": (
+        "Nothing to compare with yet: the reference is kept from the first training on.",
+        "尚无可比基准：自首次训练起保存。",
+    ),
+    "drift_note": (
+        "PSI is the population stability index: below 0.1 little has changed. Sums that grow with the age of the shop are watched, not"
+        " warned of.",
+        "PSI 为群体稳定性指数，低于 0.1 表示变化不大。随店龄自然增长的累计量只关注、不提醒。",
+    ),
+    "feature": ("feature", "特征"),
+    "score": ("score", "评分"),
+    "meaning": ("meaning", "含义"),
+    "psi": ("PSI", "PSI"),
+    "limit": ("limit", "限值"),
+    "warning": ("moved", "明显漂移"),
+    "watch": ("watch", "关注"),
+    "ok": ("ok", "正常"),
+    "too few": ("too few customers", "客户太少"),
+    "backtests": ("backtest", "回测"),
+    "realised": ("What came true", "预测兑现情况"),
+    "realised_lead": (
+        "Foretold on {0} for the {1} days that are now over, {2} customers:",
+        "{0} 对此后 {1} 天（现已结束）的预测，{2} 位客户：",
+    ),
+    "realised_not_yet": (
+        "Outcomes of {1} days from {0} on: the first forecast is not over yet.",
+        "{1} 天的结果自 {0} 起可对照：首次预测尚未到期。",
+    ),
+    "realised_too_few": (
+        "Of the forecast of {0}, too few customers ({1}; needs 100) to be judged.",
+        "{0} 的预测只涉及 {1} 位客户（至少需要 100 位），无法判断。",
+    ),
+    "realised_warning": ("off the limit of {0}", "超出限值 {0}"),
+    "gap_interval": ("99 % interval {0} to {1}", "99% 区间 {0} 至 {1}"),
+    "loss_words": (
+        "Log loss {0}; the same chance for everyone would have had {1}.",
+        "对数损失 {0}；若对所有人给同一概率则为 {1}。",
+    ),
+    "loss_warning": (
+        "The chances did worse than the same chance for everyone.",
+        "所给概率不如对所有人给同一概率。",
+    ),
+    "event_share": ("share that it happened to", "发生比例"),
+}
+# what the event of a chance is; of a model that is not named here: event_share
+EVENTS = {
+    "churn": ("share that left", "流失占比"),
+    "next_purchase": ("share that bought", "购买占比"),
+}
+MODELS = {
+    "churn": ("Churn", "流失预测"),
+    "next_purchase": ("Next purchase in 30 days", "30天内再次购买"),
+    "contract_churn": ("Churn of contracts", "合约流失预测"),
+    "clv": ("Lifetime value", "客户生命周期价值"),
+    "segments": ("Segments by behaviour", "行为客群"),
+    "rfm": ("RFM", "RFM"),
+    "horizon": ("Churn horizon", "流失判定天数"),
+}
+MEASURES = {
+    "auc": ("AUC", "AUC"),
+    "pr_auc": ("PR-AUC", "PR-AUC"),
+    "log_loss": ("log loss", "对数损失"),
+    "brier": ("Brier score", "Brier 分数"),
+    "lift_10": ("lift at 10 %", "前10%提升度"),
+    "calibration_slope": ("calibration slope (1 is right)", "校准斜率（理想为1）"),
+    "calibration_intercept": ("calibration intercept (0 is right)", "校准截距（理想为0）"),
+    "rmse": ("RMSE", "均方根误差"),
+    "mae": ("mean absolute error", "平均绝对误差"),
+    "bias_share": ("bias of the total", "总量偏差"),
+    "normalised_gini": ("normalised Gini", "归一化基尼系数"),
+    "correlation": ("correlation", "相关系数"),
+    "pooled_squared_error": ("mean squared error, all cut-offs", "全部截点的均方误差"),
+    "interval_coverage": ("share within the 80 % interval", "80%区间覆盖率"),
+    "total": ("total", "合计"),
+}
+QUANTITIES = {"orders": ("orders", "订单数"), "spend": ("spend", "消费额"), "": ("", "")}
+BASELINES = {
+    "base rate": ("same chance for everyone", "对所有人同一概率"),
+    "recency only": ("days since the last order alone", "仅凭距上次购买天数"),
+    "own rate": ("own past rate goes on", "沿用个人以往频率"),
+    "zero": ("nothing for anyone", "一律为零"),
+    "mean": ("the average for everyone", "一律为平均值"),
+    "nominal": ("as intended", "名义值"),
+    "bgnbd": ("BG/NBD", "BG/NBD"),
+    "mbgnbd": ("MBG/NBD", "MBG/NBD"),
+    "paretonbd": ("Pareto/NBD", "Pareto/NBD"),
+    "boosting": ("gradient boosting", "梯度提升"),
+    "gradient boosting": ("gradient boosting", "梯度提升"),
+    "logistic regression": ("logistic regression", "逻辑回归"),
+}
+# messages of models are in English; those that a reader should understand -> Chinese
+MESSAGES_ZH = (
+    (
+        r"test log loss ([\d.]+) is no better than the baseline '([^']+)' \(([\d.]+)\)",
+        "测试集对数损失 {0}，不优于基线“{1}”（{2}）",
+    ),
+    (
+        r"(.+) is no better than the baseline at the newest test cut-off: test log loss ([\d.]+), baseline '([^']+)' ([\d.]+)",
+        "{0}在最近的测试截点不优于基线：对数损失 {1}，基线“{2}”为 {3}",
+    ),
+    (
+        r"(.+) is no better than the baseline '([^']+)' beyond chance: log loss ([-+\d.]+) \(([-+\d.]+) to ([-+\d.]+)\)"
+        r" over (\d+) test cut-off\(s\)",
+        "{0}并不显著优于基线“{1}”：{5} 个测试截点的对数损失差 {2}（区间 {3} 至 {4}）",
+    ),
+    (
+        r"(.+): test AUC ([\d.]+), test log loss ([\d.]+), baseline '([^']+)' ([\d.]+)",
+        "{0}：测试集 AUC {1}，对数损失 {2}，基线“{3}”为 {4}",
+    ),
+    (
+        r"(.+): test AUC ([\d.]+), log loss ([\d.]+) against ([\d.]+) \('([^']+)'\)",
+        "{0}：测试集 AUC {1}，对数损失 {2}，基线“{4}”为 {3}",
+    ),
+    (
+        r"test AUC ([\d.]+) is too good to be true \(limit ([\d.]+)\): look for a feature that knows the outcome",
+        "测试集 AUC {0} 高得不可信（限值 {1}）：请检查是否有特征泄漏了结果",
+    ),
+    (
+        r"on the calibration cut-off the ranking is reversed \(slope ([-\d.]+)\): the past misleads",
+        "校准截点上排序颠倒（斜率 {0}）：历史规律已不适用",
+    ),
+    (r"cut-points of ([\d,]+) customers", "分位点取自 {0} 位客户"),
+    (
+        r"(\d+) days: ([\d.]+)% of repeat purchases before (\S+) came sooner",
+        "{0} 天：{2} 之前的复购有 {1}% 在此天数内发生",
+    ),
+    (r"(\d+) days, as set", "{0} 天（按设置）"),
+)

@@ -1,0 +1,277 @@
+"""A night's drift: references kept, planted changes told, forecasts held against what came true at any as_of."""
+
+from datetime import date, datetime, timedelta
+from types import SimpleNamespace
+
+import duckdb
+import numpy as np
+import polars as pl
+import pytest
+
+from pipeline.models.records import MODEL_RUN_SCHEMA, make_model_run
+from pipeline.settings import Settings
+from pipeline.steps.drifting import drift
+from pipeline.warehouse import write_frame
+
+AS_OF = date(2026, 6, 1)
+FEATURES = ["recency_days", "order_count_90d", "avg_order_amount", "top_category", "tenure_days"]
+
+
+class Night(SimpleNamespace):
+    """What the step needs of a night."""
+
+    def warn(self, en, zh):
+        self.warnings.append((en, zh))
+
+    def rows(self, where="true"):
+        return self.con.sql(f"select * from ops.drift where {where} order by all").pl().to_dicts()
+
+
+@pytest.fixture
+def make_night(tmp_path):
+    def make(as_of=AS_OF, before=None):
+        con = duckdb.connect()
+        con.execute("create schema core; create schema scores; create schema ops; attach ':memory:' as work")
+        con.execute("create table core.customers (customer_id varchar)")
+        con.execute("create table core.identity_changes (customer_id varchar, current_customer_id varchar)")
+        con.execute(
+            "create table work.orders_known (customer_id varchar, ordered_at timestamp, ordered_on date,"
+            " net_amount double, refund_amount double, is_counted boolean)"
+        )
+        previous = None
+        if before:
+            con.execute("attach ':memory:' as previous; create schema previous.ops")
+            for table in ("drift", "drift_references"):
+                write_frame(con, f"previous.ops.{table}", before.con.sql(f"select * from ops.{table}").pl())
+            previous = "previous"
+        return Night(con=con, as_of=as_of, previous=previous, settings=Settings(tmp_path), warnings=[])
+
+    return make
+
+
+def set_runs(night, *models, version="1"):
+    """Models in use. version: other parameters, so another version."""
+    params = {"horizon_days": 90, "features": FEATURES, "fit": version}
+    runs = [make_model_run(night.as_of, model, "used", "", 500, params) for model in models]
+    write_frame(night.con, "ops.model_runs", pl.DataFrame(runs, MODEL_RUN_SCHEMA))
+
+
+def facts(as_of, seed, count=2000):
+    rng = np.random.default_rng(seed)
+    return pl.DataFrame(
+        {
+            "customer_id": [f"c{number}" for number in range(count)],
+            "as_of": as_of,
+            "order_count": rng.poisson(5, count) + 1,
+            "recency_days": rng.integers(1, 120, count),
+            "order_count_90d": rng.poisson(6, count) + 1,
+            "avg_order_amount": rng.lognormal(5, 0.5, count),
+            "top_category": [("鞋", "包", None)[place] for place in rng.integers(0, 3, count)],
+            "tenure_days": rng.integers(1, 900, count),
+            "avg_gap_days": rng.uniform(5, 60, count),
+            "is_profiling_allowed": True,
+        }
+    )
+
+
+def training():
+    return pl.concat([facts(AS_OF - timedelta(days=90 * back), back) for back in (3, 4, 5)])
+
+
+def run(night, looked_at=None):
+    drift(night, looked_at or {}, lambda name, rows: None)
+    return night
+
+
+def test_features_are_held_against_the_newest_training_cut_offs(make_night):
+    night = make_night()
+    set_runs(night, "churn")
+    run(night, {"churn": (training(), facts(AS_OF, 9))})
+    rows = night.rows("kind = 'feature'")
+    assert {row["name"]: row["status"] for row in rows} == dict.fromkeys(FEATURES, "ok")
+    active = facts(AS_OF, 9).filter(pl.col("recency_days") <= 90)
+    then = training().filter(pl.col("recency_days") <= 90, pl.col("as_of") >= AS_OF - timedelta(days=360))
+    assert {(row["row_count"], row["reference_count"]) for row in rows} == {(len(active), len(then))}
+    assert {row["reference_as_of"] for row in rows} == {AS_OF - timedelta(days=270)}
+    assert night.warnings == []
+
+
+def test_halved_orders_warn_on_a_night_that_only_scores_and_the_unmoved_do_not(make_night):
+    first = make_night()
+    set_runs(first, "churn")
+    run(first, {"churn": (training(), facts(AS_OF, 9))})
+    for halved in (False, True):
+        night = make_night(AS_OF + timedelta(days=1), first)
+        set_runs(night, "churn")
+        tonight = facts(night.as_of, 10)
+        if halved:
+            tonight = tonight.with_columns(pl.col("order_count_90d") // 2)
+        run(night, {"churn": (training().clear(), tonight)})
+        told = {row["name"] for row in night.rows(f"status = 'warning' and as_of = date '{night.as_of}'")}
+        assert told == ({"order_count_90d"} if halved else set())
+        assert len(night.warnings) == halved
+    (english, chinese) = night.warnings[0]
+    assert "churn: 1 of 5 features moved since 2025-09-04" in english and "order_count_90d" in english
+    assert "5 个特征中有 1 项" in chinese and "order_count_90d" in chinese
+    # the references are still those of the training, and the night before is still there
+    assert night.con.sql("select distinct as_of from ops.drift_references").fetchall() == [(AS_OF,)]
+    assert night.rows(f"as_of = date '{AS_OF}'") == first.rows()
+
+
+def scored(night, model, **columns):
+    write_frame(night.con, f"scores.{model}", pl.DataFrame(columns))
+
+
+def test_scores_are_held_against_the_training_before_and_kept_anew_with_a_new_version(make_night):
+    rng = np.random.default_rng(1)
+    nights = [make_night()]
+    # training, scoring, training that moves the scores, scoring
+    for number, (version, mean) in enumerate((("1", 2), ("1", 2), ("2", 5), ("2", 5))):
+        night = nights[-1] if number == 0 else make_night(AS_OF + timedelta(days=number), nights[-1])
+        set_runs(night, "churn", version=version)
+        scored(night, "churn", churn_probability=rng.beta(mean, 3, 3000))
+        nights += [] if number == 0 else [night]
+        run(night)
+    found = [night.rows(f"kind = 'score' and as_of = date '{night.as_of}'") for night in nights]
+    assert [[row["status"] for row in rows] for rows in found] == [[], ["ok"], ["warning"], ["ok"]]
+    assert [rows[0]["reference_as_of"] for rows in found[1:]] == [AS_OF, AS_OF, AS_OF + timedelta(days=2)]
+    assert [len(night.warnings) for night in nights] == [0, 0, 1, 0]
+    assert "trained anew" in nights[2].warnings[0][0] and "重新训练" in nights[2].warnings[0][1]
+
+
+def test_a_night_of_an_earlier_date_uses_no_later_reference(make_night):
+    later = make_night()
+    set_runs(later, "churn")
+    scored(later, "churn", churn_probability=np.linspace(0, 1, 500))
+    run(later)
+    earlier = make_night(AS_OF - timedelta(days=5), later)
+    set_runs(earlier, "churn")
+    scored(earlier, "churn", churn_probability=np.zeros(500))
+    run(earlier)
+    assert earlier.rows("kind = 'score'") == []
+    assert earlier.con.sql("select distinct as_of from ops.drift_references").fetchall() == [(earlier.as_of,)]
+
+
+def test_a_held_model_moves_nothing_and_keeps_its_reference(make_night):
+    first = make_night()
+    set_runs(first, "churn")
+    scored(first, "churn", churn_probability=np.linspace(0, 1, 500))
+    run(first)
+    held = make_night(AS_OF + timedelta(days=1), first)
+    run_row = make_model_run(held.as_of, "churn", "held", "", 0)
+    write_frame(held.con, "ops.model_runs", pl.DataFrame([run_row], MODEL_RUN_SCHEMA))
+    run(held)
+    assert held.rows(f"as_of = date '{held.as_of}'") == [] and held.warnings == []
+    assert held.con.sql("select as_of, name from ops.drift_references").fetchall() == [(AS_OF, "churn_probability")]
+
+
+def make_snapshot(night, day, scores, horizon_days=90):
+    """A snapshot with the scores of that day: model -> columns."""
+    path = night.settings.snapshots / f"{day}.duckdb"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    with duckdb.connect(str(path)) as con:
+        con.execute("create schema scores; create schema ops")
+        runs = [make_model_run(day, model, "used", "", 1, {"horizon_days": horizon_days}) for model in scores]
+        write_frame(con, "ops.model_runs", pl.DataFrame(runs, MODEL_RUN_SCHEMA))
+        for model, columns in scores.items():
+            write_frame(con, f"scores.{model}", pl.DataFrame(columns))
+
+
+def add_orders(night, customers, when, counted=True, amount=100.0):
+    rows = {"customer_id": customers, "ordered_at": when, "ordered_on": when.date(), "net_amount": amount}
+    frame = pl.DataFrame(rows).with_columns(refund_amount=pl.lit(0.0), is_counted=counted)
+    night.con.register("given", frame)
+    night.con.execute("insert into work.orders_known by name select * from given")
+
+
+IDS = [f"c{number:03d}" for number in range(300)]
+THEN = AS_OF - timedelta(days=90)
+
+
+@pytest.fixture
+def shop(make_night):
+    """300 customers, everyone foretold to leave with 0.5 and to buy on 2 days for 250, 90 days ago."""
+    night = make_night()
+    set_runs(night, "churn")
+    scored(night, "churn", customer_id=IDS, churn_probability=[0.5] * 300)
+    foretold = {"customer_id": IDS, "expected_orders_90d": [2.0] * 300, "clv_90d_amount": [250.0] * 300}
+    make_snapshot(night, THEN, {"churn": {"customer_id": IDS, "churn_probability": [0.5] * 300}, "clv": foretold})
+    night.con.register("ids", pl.DataFrame({"customer_id": IDS}))
+    night.con.execute("insert into core.customers from ids")
+    return night
+
+
+def realised(night, name):
+    (row,) = night.rows(f"kind = 'realised' and name = '{name}'")
+    return row
+
+
+def test_outcomes_are_counted_in_the_window_and_only_what_counts(shop):
+    # 00:00 in Shanghai is 16:00 UTC of the day before
+    begins = datetime(THEN.year, THEN.month, THEN.day) - timedelta(hours=8)
+    ends = begins + timedelta(days=90)
+    add_orders(shop, IDS[:100], begins)
+    add_orders(shop, IDS[:100], begins + timedelta(hours=3))
+    add_orders(shop, IDS[100:130], ends - timedelta(seconds=1))
+    add_orders(shop, IDS[130:200], begins - timedelta(seconds=1))
+    add_orders(shop, IDS[200:250], ends)
+    add_orders(shop, IDS[250:], begins, counted=False)
+    run(shop)
+    share = realised(shop, "event_share")
+    assert (share["expected_value"], share["actual_value"]) == (0.5, pytest.approx(170 / 300, abs=1e-6))
+    assert (share["reference_as_of"], share["horizon_days"], share["row_count"]) == (THEN, 90, 300)
+    orders, spend = realised(shop, "orders_90d_total"), realised(shop, "spend_90d_total")
+    # two orders of one business day are one purchase day
+    assert (orders["expected_value"], orders["actual_value"]) == (600, 130)
+    assert (spend["expected_value"], spend["actual_value"]) == (75_000, 23_000)
+    told = [english.split(" foretold")[0] for english, _ in shop.warnings]
+    assert told == ["clv: orders_90d_total", "clv: spend_90d_total"]
+
+
+def test_merged_ids_are_one_person_and_erased_ones_nobody(shop):
+    # c001 is c000 since, c002 was erased
+    shop.con.execute("delete from core.customers where customer_id in ('c001', 'c002')")
+    shop.con.execute("insert into core.identity_changes values ('c001', 'c000'), ('c009', 'c008')")
+    add_orders(shop, ["c000", "c008"], datetime(2026, 4, 1, 12))
+    run(shop)
+    share, orders = realised(shop, "event_share"), realised(shop, "orders_90d_total")
+    # the person came back under each of the two ids; c009 is still a customer of its own
+    assert (share["row_count"], share["actual_value"]) == (299, pytest.approx(296 / 299, abs=1e-6))
+    assert (orders["row_count"], orders["expected_value"], orders["actual_value"]) == (298, 598, 2)
+
+
+def test_the_newest_forecast_whose_horizon_is_over_is_judged(shop):
+    for days, chance in ((89, 0.9), (120, 0.1), (91, 0.2)):
+        day = AS_OF - timedelta(days=days)
+        make_snapshot(shop, day, {"churn": {"customer_id": IDS, "churn_probability": [chance] * 300}})
+    run(shop)
+    assert realised(shop, "event_share")["reference_as_of"] == THEN
+    make_snapshot(shop, THEN, {"churn": {"customer_id": IDS, "churn_probability": [0.5] * 300}}, horizon_days=91)
+    run(shop)
+    assert realised(shop, "event_share")["expected_value"] == pytest.approx(0.2)
+
+
+def test_a_young_shop_says_from_when_on_there_are_outcomes(make_night):
+    night = make_night()
+    set_runs(night, "churn", "clv")
+    scored(night, "churn", customer_id=IDS, churn_probability=[0.5] * 300)
+    scored(night, "clv", customer_id=IDS, expected_orders_90d=[2.0] * 300, clv_365d_amount=[9.0] * 300)
+    run(night)
+    waiting = night.rows("kind = 'realised'")
+    assert {(row["name"], row["status"], row["reference_as_of"]) for row in waiting} == {
+        ("event_share", "not yet", AS_OF),
+        ("orders_90d_total", "not yet", AS_OF),
+    }
+    first = AS_OF - timedelta(days=30)
+    make_snapshot(night, first, {"churn": {"customer_id": IDS, "churn_probability": [0.5] * 300}})
+    run(night)
+    assert realised(night, "event_share")["reference_as_of"] == first
+
+
+def test_a_snapshot_that_cannot_be_read_costs_no_night(shop):
+    broken = shop.settings.snapshots / f"{AS_OF - timedelta(days=1)}.duckdb"
+    broken.write_bytes(b"not a database" * 1000)
+    run(shop)
+    assert realised(shop, "event_share")["reference_as_of"] == THEN
+    assert any(broken.name in english and broken.name in chinese for english, chinese in shop.warnings)
