@@ -4,9 +4,9 @@ from decimal import Decimal
 
 import xlsxwriter
 
+from pipeline.reports.model_sheet import make_model_sheet
 from pipeline.reports.rfm_figures import migrations_query
 from pipeline.reports.segment_figures import make_segment_sheet
-from pipeline.reports.model_sheet import make_model_sheet
 from pipeline.reports.wide import make_wide_table
 
 ROWS_AT_A_TIME = 5_000

@@ -5,6 +5,7 @@ import json
 import polars as pl
 
 from pipeline import ops
+from pipeline.models import contract_reasons
 from pipeline.models.churn_reasons import add_derived
 from pipeline.models.drift import (
     DRIFT_SCHEMA,
@@ -113,11 +114,14 @@ def _compare_features(night, run, training, tonight, kept):
 
 def _population(facts, model, params):
     """The customers that a model looks at, then or now: the same rule on both sides."""
+    allowed = pl.col("is_profiling_allowed").fill_null(True)
+    if model == "contract_churn":
+        return contract_reasons.add_derived(facts.filter(pl.col("has_contract").fill_null(False) & allowed))
     if model not in ("churn", "next_purchase"):
         return facts
     days = params.get("active_days") or params["horizon_days"]
     chosen = (pl.col("order_count") > 0) & (pl.col("recency_days") <= days)
-    return add_derived(facts.filter(chosen & pl.col("is_profiling_allowed").fill_null(True)))
+    return add_derived(facts.filter(chosen & allowed))
 
 
 def _compare_scores(night, run, kept):
