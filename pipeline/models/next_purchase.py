@@ -13,7 +13,7 @@ DAYS = 30
 # who has not bought for longer is nobody's next buyer: their chance is too small and too alike to learn from
 ACTIVE_DAYS = 365
 BANDS = (("high", 0.5), ("medium", 0.2), ("low", 0.0))
-CHUNK_ROWS = 200_000
+CHUNK_ROWS = 100_000
 PURCHASE = Event(
     "purchased",
     "is_buyer",
