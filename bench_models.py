@@ -1,4 +1,4 @@
-"""Seconds and memory of the models on any number of simulated customers, beside a peer where its Python is given.
+"""make bench-models: seconds and memory of the models on any number of simulated customers, beside a peer where its Python is given.
 
 --side nightly times RFM, k-means segments and churn (fitted on 50,000 customers) in place of lifetime value.
 
