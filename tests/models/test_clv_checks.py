@@ -75,6 +75,7 @@ CONVERGED = Search(True, True, 4, 4)
         ({}, CONVERGED, 0.3, None, None),
         ({}, CONVERGED, -0.31, None, "correlate at -0.31"),
         ({}, CONVERGED, 0.61, "own", "correlate at 0.61"),
+        ({}, CONVERGED, -0.61, None, "correlate at -0.61"),
         ({}, CONVERGED, float("nan"), None, None),
         ({}, Search(True, False, 4, 4), 0.0, "mean", "no Gamma-Gamma with a finite mean"),
         ({"q": 1.0}, CONVERGED, 0.0, "mean", "no Gamma-Gamma with a finite mean"),
