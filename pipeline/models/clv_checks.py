@@ -37,6 +37,8 @@ def check_belief(name, metrics, purchases, scores):
         held.append(f"{title}: only {agreeing} of {starts} starts agree on its parameters")
     elif not metrics[f"{name}_converged"]:
         notes.append(f"{title} ended at a bound of its search: treat the orders as rough")
+    elif agreeing < starts:
+        notes.append(f"{title}: {agreeing} of {starts} starts agree on its parameters")
     if metrics["repeater_count"] < MIN_REPEATERS_TRUSTED:
         notes.append(
             f"only {metrics['repeater_count']} customers with a second purchase day: treat the orders as rough"

@@ -43,7 +43,7 @@ def belief(metrics=None, scores=None):
         ({}, {}, "used", ""),
         ({"bgnbd_is_flat": False, "bgnbd_converged": False}, {}, "held", "no maximum"),
         ({"bgnbd_agreeing_start_count": 1}, {}, "held", "only 1 of 4 starts agree"),
-        ({"bgnbd_agreeing_start_count": 2}, {}, "used", ""),
+        ({"bgnbd_agreeing_start_count": 2}, {}, "used", "2 of 4 starts agree"),
         ({"bgnbd_converged": False}, {}, "used", "ended at a bound"),
         ({"repeater_count": 99}, {}, "used", "only 99 customers with a second purchase day"),
         (
