@@ -7,7 +7,7 @@ from scipy.spatial.distance import cdist
 # a new centroid is an old segment come again when it lies nearer than this share of the distance between old centroids
 MATCH_SHARE = 0.5
 # where the features are not the same: when at least so much of the two segments together is in both (Jaccard index)
-MATCH_OVERLAP = 0.5
+MATCH_OVERLAP = 2 / 3
 # a smaller segment is not watched on its own: a handful of customers is half of it
 WATCHED_SHARE = 0.02
 

@@ -57,18 +57,18 @@ def run_segments(facts, as_of, previous_model=None, seed=20260101, kept=None, ju
         run = make_model_run(as_of, "segments", "not enough data", str(error), 0)
         return pl.DataFrame(schema=SCHEMA), run, no_backtests()
     ids, distances = assign(customers, model)
-    message, held_back, jump, warnings = _say_fit(model), None, None, []
+    fitted, held_back, jump, warnings, words = model, None, None, [], ""
     if kept is not None:
-        message += "; kept, not fitted tonight"
+        words = "; kept, not fitted tonight"
     elif previous_model is not None:
-        message += f"; {model['matched_segment_count']} matched to the model before"
         old_ids, old_distances = assign(customers, previous_model)
         jump = measure_jump(ids, old_ids)
         is_over, warnings, words = watch_fit(jump, jump_limit, hold_jumps)
-        message += words
+        words = f"; {fitted['matched_segment_count']} matched to the model before{words}"
         if is_over and hold_jumps:
             held_back = _summarise(model, ids)
             model, ids, distances = previous_model, old_ids, old_distances
+            words = f"; fitted tonight but not used: {_say_fit(fitted)}{words}"
     watched = kept or previous_model
     shares = _shares(ids)
     share_warnings = watch_shares(shares, watched, jump_limit) if watched else []
@@ -80,7 +80,7 @@ def run_segments(facts, as_of, previous_model=None, seed=20260101, kept=None, ju
         "held_back": held_back,
         "warnings": warnings + share_warnings,
     }
-    message += "".join(f"; {english}" for english, _ in share_warnings)
+    message = _say_fit(model) + words + "".join(f"; {english}" for english, _ in share_warnings)
     message += "".join(f"; segment {number} has outgrown its name" for number in metrics["outgrown_names"])
     run = make_model_run(as_of, "segments", "used", message, len(scores), model, metrics)
     return scores, run, no_backtests()
@@ -113,7 +113,8 @@ def _fit(everyone, previous_model, seed, ks=COUNTS, sample=FULL_ROWS):
     with threadpool_limits(limits=1):
         placed = place_centroids(previous_model, features) if previous_model else None
         silhouettes, stabilities = measure_counts(points[:START_ROWS], ks, seed)
-        k = choose_count(silhouettes, stabilities, len(previous_model["segments"]) if previous_model else None)
+        # with other features, the number of before says nothing
+        k = choose_count(silhouettes, stabilities, None if placed is None else len(placed))
         centroids, labels, loss = fit_centres(points, k, seed, placed)
         losses = {"sample_loss": round(loss, 6)}
         if len(everyone) > len(customers):

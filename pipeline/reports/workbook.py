@@ -100,6 +100,9 @@ def write_workbook(con, path, language, max_customers):
         _write_sheet(workbook, bold, words["customers"], wide.headings, _rows_of(con.execute(wide.query)))
         if segments := make_segment_sheet(con, language):
             _write_sheet(workbook, bold, *segments[:2], _rows_of(con.execute(segments[2])))
+            # the names and the sentences that describe them
+            workbook.get_worksheet_by_name(segments[0]).set_column(1, 1, 36)
+            workbook.get_worksheet_by_name(segments[0]).set_column(2, 2, 100)
         dictionary = con.execute(_dictionary_query(language))
         _write_sheet(workbook, bold, words["dictionary"], words["headings"], _rows_of(dictionary))
         moves = con.execute(migrations_query(language))

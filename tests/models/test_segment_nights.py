@@ -123,7 +123,9 @@ def test_a_jump_is_held_back_by_setting_until_it_is_accepted(make_night):
     model, facts = jumping(make_night)
     scores, said, params, metrics = run(facts, model, hold_jumps=True)
     assert (said["status"], params) == ("used", model) and scores.equals(score_segments(facts, model))
-    assert "held back" in said["message"] and "已暂缓" in read_warnings(said)[0][1]
+    assert "fitted tonight but not used" in said["message"] and "held back" in said["message"]
+    assert said["message"].startswith(f"{model['k']} segments, silhouette {model['silhouettes'][str(model['k'])]:.3f}")
+    assert "已暂缓" in read_warnings(said)[0][1]
     rejected = run(facts, model)[3]
     assert metrics["held_back"]["segment_counts"] == rejected["segment_counts"]
     assert metrics["held_back"]["silhouettes"] == rejected["silhouettes"] != metrics["silhouettes"]
