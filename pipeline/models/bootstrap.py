@@ -74,9 +74,7 @@ class _Prepared:
     """One forecast, sorted once: groups of equal probabilities from the highest down, and what each row adds to the sums."""
 
     def __init__(self, actual, probability):
-        self.order = np.argsort(-probability, kind="stable")
-        falling = probability[self.order]
-        self.starts = np.flatnonzero(np.append(True, falling[1:] != falling[:-1]))
+        self.order, self.starts = measures.rank_groups(probability)
         self.sorted_actual = actual[self.order]
         p = np.clip(probability, measures.SMALLEST_PROBABILITY, 1 - measures.SMALLEST_PROBABILITY)
         loss = -(actual * np.log(p) + (1 - actual) * np.log1p(-p))
@@ -93,7 +91,7 @@ class _Prepared:
         by_row = weights[:, self.order]
         rows = np.add.reduceat(by_row, self.starts, axis=1)
         hits = np.add.reduceat(by_row * self.sorted_actual, self.starts, axis=1)
-        ranked = [_measure_ranking(*pair) for pair in zip(hits, rows, strict=True)]
+        ranked = [measures.measure_ranking(*pair) for pair in zip(hits, rows, strict=True)]
         found = dict(zip(("auc", "pr_auc", "lift_10"), np.array(ranked).T, strict=True))
         total, squares, losses, *rest = self.sums @ weights.T
         return found | {"brier": squares / total, "log_loss": losses / total} | self._move_line(*rest)
@@ -105,20 +103,3 @@ class _Prepared:
             slope = self.line[0] + (intercept_twice * of_slope - both * of_intercept) / determinant
             intercept = self.line[1] + (slope_twice * of_intercept - both * of_slope) / determinant
         return {"calibration_slope": slope, "calibration_intercept": intercept}
-
-
-def _measure_ranking(hits, rows):
-    """(auc, pr_auc, lift_10) of groups from the highest probability down: positives and rows per group."""
-    total_hits, total = hits.sum(), rows.sum()
-    misses = rows - hits
-    if total_hits == 0:
-        return np.nan, np.nan, np.nan
-    hits_so_far, rows_so_far = np.cumsum(hits), np.cumsum(rows)
-    precision = np.divide(hits_so_far, rows_so_far, out=np.zeros(len(rows)), where=rows_so_far > 0)
-    below = total - total_hits - np.cumsum(misses)
-    auc = (hits * (below + misses / 2)).sum() / total_hits / (total - total_hits) if total > total_hits else np.nan
-    top = max(1, round(total * 0.1))
-    edge = np.searchsorted(rows_so_far, top)
-    before = rows_so_far[edge] - rows[edge]
-    found = hits_so_far[edge] - hits[edge] + (top - before) * hits[edge] / rows[edge]
-    return auc, (precision * hits).sum() / total_hits, found / top * total / total_hits

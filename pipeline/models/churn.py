@@ -17,7 +17,7 @@ from pipeline.models.events import (
 from pipeline.models.records import NotEnoughData, make_model_run, no_backtests
 
 BANDS = (("high", 0.7), ("medium", 0.4), ("low", 0.0))
-CHUNK_ROWS = 200_000
+CHUNK_ROWS = 100_000
 CHURN = Event(
     "churned",
     "is_churned",

@@ -11,7 +11,7 @@ import polars as pl
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
-from pipeline.models import measures, tree_shapley
+from pipeline.models import tree_shapley
 
 MAX_LEVELS = 50
 MIN_MISSING_SHARE = 0.005
@@ -170,25 +170,6 @@ class Boosting:
     def describe(self):
         """Settings; the trees themselves stay in memory."""
         return {"settings": self.settings}
-
-
-def choose_classifier(values, labels, groups, encoding, seed, folds=3):
-    """(class of the better one, {name: log loss}) by cross-validation; one customer's rows stay in one fold.
-
-    groups: integer array (n_rows,). Boosting has to be better by 0.0005 to be taken before the simpler model.
-    """
-    rng = np.random.default_rng(seed)
-    fold_of = rng.integers(0, folds, groups.max() + 1)[groups]
-    losses = {}
-    for kind in (Logistic, Boosting):
-        predicted = np.empty(len(labels))
-        for fold in range(folds):
-            held_out = fold_of == fold
-            model = kind(encoding, seed).fit(values[~held_out], labels[~held_out])
-            predicted[held_out] = model.log_odds(values[held_out])
-        losses[kind.name] = measures.log_loss(labels, 1 / (1 + np.exp(-np.clip(predicted, -30, 30))))
-    better = Boosting if losses[Boosting.name] < losses[Logistic.name] - 0.0005 else Logistic
-    return better, losses
 
 
 def _typical(values, is_category):

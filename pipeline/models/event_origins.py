@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from pipeline.models import bootstrap, measures
 from pipeline.models.classifiers import Boosting, Encoding, Logistic, encode, fit_encoding
@@ -83,10 +83,12 @@ def fit_one(event, kind, training, calibration, seed):
     if not encoding.names:
         raise NotEnoughData("features that differ between customers", 1, 0)
     classifier = kind(encoding, seed).fit(encode(learning, encoding), labels(event, learning))
-    line = measures.calibration_line(
-        labels(event, calibration), expit(classifier.log_odds(encode(calibration, encoding)))
-    )
-    return Fitted(classifier, encoding, *line)
+    came = labels(event, calibration)
+    slope, intercept = measures.calibration_line(came, expit(classifier.log_odds(encode(calibration, encoding))))
+    if np.isnan(slope):
+        # all alike there: what is left is the share, and nothing to rank by
+        slope, intercept = 0.0, float(logit(came.mean()))
+    return Fitted(classifier, encoding, slope, intercept)
 
 
 def try_origin(event, training, calibration, test, seed):

@@ -94,7 +94,7 @@ def fit_event(event, training, calibration, test, seed=20260101, window_days=Non
         status, message = "held", leaks
     final = fit_one(event, kind, pl.concat([training, calibration]), test, seed)
     if status == "used" and not final.slope > 0:
-        status, message = "held", f"at the newest cut-off the ranking is reversed (slope {final.slope:.2f})"
+        status, message = "held", f"at the newest cut-off the ranking is reversed or gone (slope {final.slope:.2f})"
     newest = origins[0]
     metrics = {
         "champion": kind.name,
@@ -165,7 +165,10 @@ def _judge(origins, name, seed):
     newest = origins[0]
     slope = newest.slopes[name]
     if not slope > 0:
-        return "held", f"on the calibration cut-off the ranking is reversed (slope {slope:.2f}): the past misleads"
+        return (
+            "held",
+            f"on the calibration cut-off the ranking is reversed or gone (slope {slope:.2f}): the past misleads",
+        )
     losses = {one: float(np.mean(event_origins.row_losses(newest.actual, p))) for one, p in newest.forecasts.items()}
     best = min(newest.baselines, key=lambda baseline: losses[baseline])
     against = f"test log loss {losses[name]:.4f}, baseline '{best}' {losses[best]:.4f}"

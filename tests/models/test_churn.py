@@ -190,6 +190,56 @@ def test_not_enough_data(make_shop, make_sets, change, message):
     assert run_churn(facts, TONIGHT, empty, empty, empty)[1]["status"] == "not enough data"
 
 
+@pytest.mark.parametrize("is_churned", [True, False])
+def test_all_or_none_churned_at_any_cut_off(make_shop, make_sets, is_churned):
+    facts = make_shop(5, TONIGHT, 9)
+    for place, name in enumerate(("training", "calibration", "test")):
+        sets = make_sets()
+        sets[place] = sets[place].with_columns(is_churned=pl.lit(is_churned))
+        scores, run, backtests = run_churn(facts, TONIGHT, *sets)
+        assert (len(scores), run["status"], len(backtests)) == (0, "not enough data", 0)
+        who = "stayed" if is_churned else "left"
+        assert f"customers who {who} after the {name} cut-off (needs" in run["message"]
+
+
+def test_one_customer_constant_columns_and_nobody_to_score(make_shop, make_sets):
+    training, calibration, test = make_sets()
+    one = make_shop(1, TONIGHT, 9)
+    _, run, _ = run_churn(one, TONIGHT, training[:1], calibration[:1], test[:1])
+    assert "(needs 200, has 1)" in run["message"]
+    same = [
+        frame.with_columns(pl.col(name).first() for name in frame.columns if name not in ("customer_id", "is_churned"))
+        for frame in (training, calibration, test)
+    ]
+    _, run, _ = run_churn(one, TONIGHT, *same)
+    assert run["message"] == "not enough data: features that differ between customers (needs 1, has 0)"
+    # one that differs at the training cut-offs, and nowhere else
+    varied = [same[0].with_columns(training["recency_days"]), *same[1:]]
+    assert run_churn(one, TONIGHT, *varied)[1]["status"] == "held"
+    model = fit_churn(training, calibration, test)
+    assert dict(predict_churn(one.clear(), model).schema) == SCHEMA
+    assert len(predict_churn(one.with_columns(recency_days=pl.lit(None, pl.Int64)), model)) == 0
+
+
+def test_further_cut_offs_are_further_tests_and_bands_hold(make_shop, make_sets):
+    days = [dt.date(2023, 4, 1), dt.date(2023, 7, 1), dt.date(2023, 10, 1)]
+    early = [make_shop(600, day, 40 + i) for i, day in enumerate(days)]
+    training, calibration, test = make_sets()
+    facts = make_shop(300, TONIGHT, 9)
+    scores, run, backtests = run_churn(facts, TONIGHT, pl.concat([*early, training]), calibration, test)
+    assert run["status"] == "used", run["message"]
+    assert sorted(backtests["cut_off"].unique()) == [CUT_OFFS[0], CUT_OFFS[1], CUT_OFFS[2]]
+    judged = backtests.filter((pl.col("metric") == "log_loss") & (pl.col("baseline") == "base rate"))
+    assert (judged["value_low"] < judged["value"]).all() and (judged["value"] < judged["value_high"]).all()
+    near = scores.filter(pl.col("churn_probability").is_between(0.4, 0.429)).select(
+        "customer_id", churn_band=pl.lit("low")
+    )
+    again = run_churn(facts, TONIGHT, pl.concat([*early, training]), calibration, test, previous_bands=near)[0]
+    kept = again.join(near, on="customer_id")
+    assert len(near) and kept["churn_band"].unique().to_list() == ["low"]
+    assert again.join(near, on="customer_id", how="anti").equals(scores.join(near, on="customer_id", how="anti"))
+
+
 def test_a_feature_that_knows_the_outcome_holds_the_model_back(make_shop, make_sets):
     leaked = [frame.with_columns(return_count=pl.col("is_churned").cast(pl.Int64)) for frame in make_sets()]
     scores, run, backtests = run_churn(make_shop(30, TONIGHT, 9), TONIGHT, *leaked)

@@ -3,6 +3,7 @@ import math
 
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from pipeline.models import measures
 from pipeline.models.records import NotEnoughData, make_model_run
@@ -25,6 +26,21 @@ def test_gini_does_not_hang_on_the_order_of_ties():
     tied = np.array([0.0, 1.0, 0.0, 0.0, 1.0])
     order = [4, 2, 3, 1, 0]
     assert measures.normalised_gini(actual, tied) == pytest.approx(measures.normalised_gini(actual[order], tied[order]))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_ranking_measures_are_those_of_scikit_learn(seed):
+    rng = np.random.default_rng(seed)
+    actual = (rng.random(300) < 0.3).astype(float)
+    for probability in (rng.random(300), np.round(rng.random(300), 1), np.full(300, 0.4)):
+        assert measures.auc(actual, probability) == pytest.approx(roc_auc_score(actual, probability), abs=1e-12)
+        assert measures.pr_auc(actual, probability) == pytest.approx(
+            average_precision_score(actual, probability), abs=1e-12
+        )
+    assert math.isnan(measures.auc(np.zeros(3), np.arange(3.0))) and math.isnan(
+        measures.pr_auc(np.zeros(3), np.arange(3.0))
+    )
+    assert math.isnan(measures.auc(np.ones(3), np.arange(3.0)))
 
 
 def test_lift_counts_ties_at_the_edge_in_part():

@@ -60,6 +60,8 @@ def test_a_night(make_shop):
     model = fit_next_purchase(pl.concat(training), calibration, test)
     one = predict_next_purchase(eager, model).row(0, named=True)
     assert one["purchase_band"] == "high" and one["reason_1"] and one["reason_1_zh"]
+    said = " ".join(predict_next_purchase(facts, model)["reason_1"].drop_nulls())
+    assert "orders every" in said and "only every" not in said
     # last night's band holds within the margin
     close = scores.filter(pl.col("purchase_probability_30d").is_between(0.5, 0.529)).select(
         "customer_id", purchase_band=pl.lit("medium")
