@@ -4,7 +4,7 @@ CUSTOMERS ?= 100000
 RECORDS ?= 1000000
 BIN := .venv/bin
 
-.PHONY: demo test check bench bench-identity
+.PHONY: demo test check bench bench-identity bench-models
 
 demo: .venv/installed
 	$(BIN)/python flows.py demo
@@ -22,6 +22,9 @@ bench: .venv/installed
 
 bench-identity: .venv/installed
 	$(BIN)/python bench_identity.py --records $(RECORDS)
+
+bench-models: .venv/installed
+	$(BIN)/python bench_models.py --customers $(RECORDS)
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -37,6 +37,8 @@ def check_belief(name, metrics, purchases, scores):
         held.append(f"{title}: only {agreeing} of {starts} starts agree on its parameters")
     elif not metrics[f"{name}_converged"]:
         notes.append(f"{title} ended at a bound of its search: treat the orders as rough")
+    elif agreeing < starts:
+        notes.append(f"{title}: {agreeing} of {starts} starts agree on its parameters")
     if metrics["repeater_count"] < MIN_REPEATERS_TRUSTED:
         notes.append(
             f"only {metrics['repeater_count']} customers with a second purchase day: treat the orders as rough"
@@ -74,7 +76,8 @@ def doubt_spend(spend, search, z, correlation):
     """
     population = gamma_gamma.population_mean(spend)
     dependence = f"frequency and spend correlate at {correlation:.2f}, Gamma-Gamma takes them as independent"
-    if abs(correlation) > CORRELATION_HELD:
+    # where frequent buyers spend less, the few purchases of the others make own averages worse than Gamma-Gamma is
+    if correlation > CORRELATION_HELD:
         return "own", f"{dependence} (limit {CORRELATION_HELD})"
     if not search or spend["q"] <= 1:
         return "mean", "no Gamma-Gamma with a finite mean fits the spend"
@@ -83,5 +86,5 @@ def doubt_spend(spend, search, z, correlation):
     if population > MAX_SPEND_RATIO * z.mean():
         return "mean", f"Gamma-Gamma expects {population:.2f} a day where customers spent {z.mean():.2f}"
     if abs(correlation) > CORRELATION_NOTED:
-        return None, f"{dependence} (limit {CORRELATION_HELD}): treat the amounts as rough"
+        return None, f"{dependence} (limit {CORRELATION_NOTED}): treat the amounts as rough"
     return None, None

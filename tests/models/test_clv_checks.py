@@ -43,7 +43,7 @@ def belief(metrics=None, scores=None):
         ({}, {}, "used", ""),
         ({"bgnbd_is_flat": False, "bgnbd_converged": False}, {}, "held", "no maximum"),
         ({"bgnbd_agreeing_start_count": 1}, {}, "held", "only 1 of 4 starts agree"),
-        ({"bgnbd_agreeing_start_count": 2}, {}, "used", ""),
+        ({"bgnbd_agreeing_start_count": 2}, {}, "used", "2 of 4 starts agree"),
         ({"bgnbd_converged": False}, {}, "used", "ended at a bound"),
         ({"repeater_count": 99}, {}, "used", "only 99 customers with a second purchase day"),
         (
@@ -75,6 +75,7 @@ CONVERGED = Search(True, True, 4, 4)
         ({}, CONVERGED, 0.3, None, None),
         ({}, CONVERGED, -0.31, None, "correlate at -0.31"),
         ({}, CONVERGED, 0.61, "own", "correlate at 0.61"),
+        ({}, CONVERGED, -0.61, None, "correlate at -0.61"),
         ({}, CONVERGED, float("nan"), None, None),
         ({}, Search(True, False, 4, 4), 0.0, "mean", "no Gamma-Gamma with a finite mean"),
         ({"q": 1.0}, CONVERGED, 0.0, "mean", "no Gamma-Gamma with a finite mean"),

@@ -3,6 +3,7 @@
 import polars as pl
 import pytest
 
+from pipeline.models.expected_spend import predict_clv
 from pipeline.models.margins import margin_shares
 
 
@@ -35,3 +36,25 @@ def test_the_own_share_from_three_days_on_else_that_of_all(own, share):
 def test_a_few_known_costs_say_nothing():
     shares = margin_shares(make_purchases((2, 100.0, 45.0, 0.9), others=18))
     assert pl.Series(shares).is_nan().all()
+
+
+def test_margin_of_the_year_ahead_is_the_share_of_its_spend(make_facts):
+    law = {
+        "bgnbd": {"r": 0.243, "alpha": 4.414, "a": 0.793, "b": 2.426},
+        "gamma_gamma": {"p": 6.25, "q": 3.74, "gamma": 15.44},
+        "mean_spend_amount": 35.0,
+    }
+    facts = make_facts(
+        21,
+        costed_item_amount=[200.0] * 20 + [None],
+        margin_amount=[80.0] * 20 + [None],
+        known_cost_share=[1.0] * 20 + [None],
+    )
+    scores = predict_clv(facts, law)
+    assert scores["margin_share"].to_list() == [0.4] * 20 + [None]
+    assert scores["margin_365d_amount"][0] == pytest.approx(0.4 * scores["clv_365d_amount"][0], abs=1e-6)
+    assert scores["margin_365d_amount"].null_count() == 1
+    # facts of before costs were known: no margin, the same spend
+    before = predict_clv(facts.drop("costed_item_amount", "margin_amount", "known_cost_share"), law)
+    assert before["margin_365d_amount"].null_count() == 21
+    assert before["clv_365d_amount"].equals(scores["clv_365d_amount"])
