@@ -25,7 +25,8 @@ TRAINING_ROWS = 50_000
 HELD_OUT_SHARE = 0.2
 CROSS_ROWS = 6_000
 CROSS_FOLDS = 3
-MIN_ROWS = 400
+# on a demo shop of 400 it learnt from 600 rows, and was a third worse than BG/NBD; the fits cost seconds
+MIN_ROWS = 1_000
 MIN_BUYERS = 100
 MIN_BAND_ROWS = 50
 MAX_BANDS = 20
@@ -68,7 +69,7 @@ def fit_spend(past, stretch, seed=20260101, horizons=(BASE_DAYS, 365)):
 
     past: one row per customer and cut-off (column as_of), sorted by key, customers with an order; an outcome is null where its
     window had not passed. stretch(rows, days): expected orders in days over those in 90 days, shape (n_rows,). Raises NotEnoughData
-    below 400 rows, 100
+    below 1,000 rows, 100
     who spent or 100 who did not.
     """
     orders_name, spend_name = outcome_columns(BASE_DAYS)

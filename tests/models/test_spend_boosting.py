@@ -87,10 +87,10 @@ def test_means_are_recovered_and_totals_are_without_bias(make_facts):
 
 
 def test_same_rows_same_model(make_facts):
-    past, _, _ = simulate(make_facts, 900, 3)
+    past, _, _ = simulate(make_facts, 1_000, 3)
     one, other = (spend_model_to_dict(fit_spend(past, same, 7)) for _ in range(2))
     assert json.dumps(one) == json.dumps(other)
-    assert one["about"]["unseen_row_count"] == one["about"]["row_count"] == 900
+    assert one["about"]["unseen_row_count"] == one["about"]["row_count"] == 1_000
 
 
 def test_intervals_come_from_what_happened_to_the_like():
@@ -106,9 +106,9 @@ def test_intervals_come_from_what_happened_to_the_like():
 
 
 def test_not_enough_to_learn_from(make_facts):
-    past, _, _ = simulate(make_facts, 500, 4)
+    past, _, _ = simulate(make_facts, 1_200, 4)
     for rows, words in (
-        (past.head(399), "customers at cut-offs with 90 days since \\(needs 400, has 399\\)"),
+        (past.head(999), "customers at cut-offs with 90 days since \\(needs 1,000, has 999\\)"),
         (past.with_columns(spend_next_90d=0.0), "who spent in the 90 days after a cut-off \\(needs 100, has 0\\)"),
         (
             past.with_columns(spend_next_90d=5.0),
