@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from pipeline.models.boosted_trees import Trees, read_trees, trees_from_dict, trees_to_dict
 from pipeline.models.churn_reasons import CATEGORICAL, NUMERIC, add_derived
 from pipeline.models.classifiers import Encoding, encode, fit_encoding
-from pipeline.models.records import NotEnoughData
+from pipeline.models.records import NotEnoughData, reading_model
 
 BASE_DAYS = 90
 TRAINING_ROWS = 50_000
@@ -186,8 +186,9 @@ def spend_model_to_dict(model):
     }
 
 
+@reading_model()
 def spend_model_from_dict(kept):
-    """The SpendModel that spend_model_to_dict came from. Raises ValueError or KeyError where kept is none."""
+    """The SpendModel that spend_model_to_dict came from. Raises NotAModel where kept is none."""
     encoding = Encoding(tuple(kept["numeric"]), dict(kept["categorical"]))
     unknown = sorted({*encoding.numeric} - {*NAMES}) + sorted({*encoding.categorical} - {*CATEGORICAL})
     if unknown:

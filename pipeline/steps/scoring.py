@@ -98,7 +98,8 @@ def _last_params(night, model):
 
 def _last_bands(night, table, band):
     """customer_id and band of the night before, or None."""
-    if not (night.previous and has_table(night.con, "previous", "scores", table)):
+    # the state of a later night must not tell of it
+    if not (night.is_previous_earlier and has_table(night.con, "previous", "scores", table)):
         return None
     return frame(night.con, f"select customer_id, {band} from previous.scores.{table} order by customer_id")
 
