@@ -139,6 +139,26 @@ def test_scores_are_held_against_the_training_before_and_kept_anew_with_a_new_ve
     assert "trained anew" in nights[2].warnings[0][0] and "重新训练" in nights[2].warnings[0][1]
 
 
+def test_what_is_fitted_on_tonights_facts_is_held_against_the_training_before(make_night):
+    nights = [make_night()]
+    for number, halved in enumerate((False, False, True)):
+        night = nights[-1] if number == 0 else make_night(AS_OF + timedelta(days=number), nights[-1])
+        nights += [] if number == 0 else [night]
+        params = {"features": [{"name": "order_count_90d"}, {"name": "avg_order_amount"}]}
+        segments = make_model_run(night.as_of, "segments", "used", "", 500, params)
+        write_frame(night.con, "ops.model_runs", pl.DataFrame([segments], MODEL_RUN_SCHEMA))
+        tonight = facts(night.as_of, number)
+        if halved:
+            tonight = tonight.with_columns(pl.col("order_count_90d") // 2)
+        run(night, {"segments": (None, tonight)})
+    found = [night.rows(f"as_of = date '{night.as_of}'") for night in nights]
+    assert [{row["name"]: row["status"] for row in rows} for rows in found] == [
+        {},
+        {"avg_order_amount": "ok", "order_count_90d": "ok"},
+        {"avg_order_amount": "ok", "order_count_90d": "warning"},
+    ]
+
+
 def test_a_night_of_an_earlier_date_uses_no_later_reference(make_night):
     later = make_night()
     set_runs(later, "churn")

@@ -28,6 +28,8 @@ SCORES = {
     "next_purchase": ("purchase_probability_30d",),
     "contract_churn": ("churn_probability",),
 }
+# what these look at: they are fitted on the facts that they score, so facts are compared from training to training
+CLV_FACTS = ("order_day_count", "recency_days", "avg_order_amount")
 
 
 def drift(night, looked_at, report):
@@ -101,6 +103,10 @@ def _compare_features(night, run, training, tonight, kept):
     if tonight is None:
         return [], []
     params = json.loads(run["params"])
+    if run["model"] in ("segments", "clv"):
+        used = [feature["name"] for feature in params.get("features", ())] or CLV_FACTS
+        allowed = (pl.col("order_count") > 0) & pl.col("is_profiling_allowed").fill_null(True)
+        return _compare_with_kept(night, run, "feature", tonight.filter(allowed), used, kept)
     references = []
     if training is not None and len(training):
         days = sorted(training["as_of"].unique(), reverse=True)[:REFERENCE_CUT_OFFS]
@@ -137,11 +143,16 @@ def _compare_scores(night, run, kept):
     # ids of segments are names, not numbers
     if "segment_id" in rows.columns:
         rows = rows.with_columns(pl.col("segment_id").cast(pl.String))
-    standing = [row for row in kept if (row["model"], row["kind"]) == (run["model"], "score")]
+    return _compare_with_kept(night, run, "score", rows, names, kept)
+
+
+def _compare_with_kept(night, run, kind, rows, names, kept):
+    """(rows, references): against the reference kept since the model's version was new; a new version becomes the next one."""
+    standing = [row for row in kept if (row["model"], row["kind"]) == (run["model"], kind)]
     found = _compare(night, standing, rows) if standing else []
     if standing and standing[0]["version"] == run["version"]:
         return found, []
-    return found, _make_references(night, run, "score", rows, names, night.as_of)
+    return found, _make_references(night, run, kind, rows, names, night.as_of)
 
 
 def _warn(night, table, versions):

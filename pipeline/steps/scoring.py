@@ -61,7 +61,7 @@ def score(night, report):
     past, used, rate = clv_past(night), (_last_params(night, "clv") or {}).get("used"), settings.discount_rate_yearly
     keep("clv", expected_spend.SCHEMA, lambda kept: run_clv(tonight, as_of, past, used, settings.seed, rate, kept))
 
-    looked_at = {}
+    looked_at = {"segments": (None, tonight), "clv": (None, tonight)}
 
     def foretell(name, schema, run, windows, bands, *horizon):
         looked_at[name] = (windows[0], tonight)

@@ -165,7 +165,6 @@ def test_all_or_none_churned_after_the_last_cut_off(make_shop, make_past, is_chu
         assert found[name][1]["status"] == "not enough data"
 
 
-
 def test_nobody_active_tonight(make_shop, make_past):
     gone = make_shop(N, TONIGHT, 9).with_columns(
         recency_days=pl.lit(800),
