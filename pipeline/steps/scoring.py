@@ -64,7 +64,8 @@ def score(night, report):
     looked_at = {"segments": (None, tonight), "clv": (None, tonight)}
 
     def foretell(name, schema, run, windows, bands, *horizon):
-        looked_at[name] = (windows[0], tonight)
+        # the final fit learns from all but the newest cut-off
+        looked_at[name] = (pl.concat(windows[:2]), tonight)
         in_use, last = (_last_params(night, name) or {}).get("classifier"), _last_bands(night, name, bands)
         keep(name, schema, lambda kept: run(tonight, as_of, *windows, *horizon, settings.seed, in_use, last, kept))
 
