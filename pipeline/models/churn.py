@@ -104,11 +104,14 @@ def predict_churn(facts, model, horizon_days=90, previous_bands=None):
         values = encode(chunk, model.encoding)
         probability = expit(model.log_odds(values))
         contributions = model.contributions(values, REASON_OF, len(REASONS))
-        scores = chunk.select("customer_id", "as_of").with_columns(churn_probability=pl.Series(probability).round(6))
-        band = choose_bands(scores, "churn_probability", BANDS, previous_bands)
-        scores = scores.with_columns(churn_band=band).hstack(word_reasons(chunk, contributions))
+        scores = chunk.select(
+            "customer_id", "as_of", churn_probability=pl.Series(probability).round(6), churn_band=None
+        )
+        scores = scores.hstack(word_reasons(chunk, contributions))
         parts.append(scores.select(pl.col(name).cast(kind) for name, kind in SCHEMA.items()))
-    return pl.concat(parts)
+    scores = pl.concat(parts)
+    # once for all: a chunk at a time, each would be held against everybody of the night before
+    return scores.with_columns(churn_band=choose_bands(scores, "churn_probability", BANDS, previous_bands))
 
 
 def _is_active(horizon_days):

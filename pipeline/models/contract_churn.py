@@ -100,11 +100,11 @@ def predict_contract_churn(facts, model, previous_bands=None):
         values = encode(chunk, model.encoding)
         probability = pl.Series(expit(model.log_odds(values))).round(6)
         contributions = model.contributions(values, REASON_OF, len(REASONS))
-        scores = chunk.select("customer_id", "as_of").with_columns(churn_probability=probability)
-        band = choose_bands(scores, "churn_probability", BANDS, previous_bands)
-        scores = scores.with_columns(churn_band=band).hstack(word_reasons(chunk, contributions, REASONS))
+        scores = chunk.select("customer_id", "as_of", churn_probability=probability, churn_band=None)
+        scores = scores.hstack(word_reasons(chunk, contributions, REASONS))
         parts.append(scores.select(pl.col(name).cast(kind) for name, kind in SCHEMA.items()))
-    return pl.concat(parts)
+    scores = pl.concat(parts)
+    return scores.with_columns(churn_band=choose_bands(scores, "churn_probability", BANDS, previous_bands))
 
 
 def cross_fit_contract_churn(rows, numeric, categorical, rule_column, folds=5, seed=20260101):

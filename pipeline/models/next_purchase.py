@@ -94,15 +94,15 @@ def predict_next_purchase(facts, model, previous_bands=None):
         chunk = add_derived(customers[start : start + CHUNK_ROWS])
         values = encode(chunk, model.encoding)
         probability = pl.Series(expit(model.log_odds(values))).round(6)
-        scores = chunk.select("customer_id", "as_of").with_columns(purchase_probability_30d=probability)
-        band = choose_bands(scores, "purchase_probability_30d", BANDS, previous_bands)
+        scores = chunk.select("customer_id", "as_of", purchase_probability_30d=probability, purchase_band=None)
         reasons = word_reasons(chunk, model.contributions(values, REASON_OF, len(REASONS))).with_columns(
             # said of who may leave, a rhythm is slow; of who may buy, it is one
             pl.all().str.replace("orders only every", "orders every").str.replace("天才下单", "天下单")
         )
-        scores = scores.with_columns(purchase_band=band).hstack(reasons)
+        scores = scores.hstack(reasons)
         parts.append(scores.select(pl.col(name).cast(kind) for name, kind in SCHEMA.items()))
-    return pl.concat(parts)
+    scores = pl.concat(parts)
+    return scores.with_columns(purchase_band=choose_bands(scores, "purchase_probability_30d", BANDS, previous_bands))
 
 
 def _is_candidate():

@@ -12,6 +12,8 @@ NEEDS = re.compile(r"(?:not enough data: )?(?P<what>.*) \(needs (?P<needs>[\d,]+
 MOST_DRIFTED = 12
 DERIVED = {
     "gap_ratio": ("days since the last order over the usual gap", "距上次购买天数与平均购买间隔之比"),
+    "expected_gap_days": ("days between purchases to be expected", "预期购买间隔天数"),
+    "expected_gap_ratio": ("days since the last order over the expected gap", "距上次购买天数与预期购买间隔之比"),
     "days_since_ticket": ("days since the last service ticket", "距上次服务工单天数"),
     "days_since_interaction": ("days since the last interaction", "距上次互动天数"),
 }

@@ -10,6 +10,16 @@ from pipeline.transform.build import build_purchase_days, model_facts
 from pipeline.warehouse import frame, value
 
 MAX_CUT_OFFS = 8
+# of facts at a past cut-off, who may be learnt from: not who has refused profiling by tonight, under whatever id then
+MAY_LEARN_FROM = """
+    customer_id not in (
+        select customer_id from marts.customer_facts where not is_profiling_allowed
+        union all
+        select former_customers.customer_id from former_customers
+        inner join marts.customer_facts on former_customers.current_customer_id = customer_facts.customer_id
+        where not customer_facts.is_profiling_allowed
+    )
+"""
 
 
 def choose_cut_offs(night, kept):
@@ -74,7 +84,7 @@ def clv_past(night):
             f" left join outcomes as next_{days} on facts.customer_id = next_{days}.customer_id"
             f" and facts.as_of = next_{days}.as_of and next_{days}.horizon_days = {days}"
         )
-    facts_then = model_facts("training_facts", "order_day_count > 0")
+    facts_then = model_facts("training_facts", f"order_day_count > 0 and {MAY_LEARN_FROM}")
     return frame(
         night.con,
         f"select {', '.join(columns)} from ({facts_then}) as facts{joins} order by facts.as_of, facts.customer_id",
@@ -109,7 +119,7 @@ def _label(night, days, who, outcomes, label):
 
     def labelled(cut_offs):
         listed = ", ".join(f"date '{day}'" for day in cut_offs) or "null"
-        facts_then = model_facts("training_facts", f"as_of in ({listed}) and {who}")
+        facts_then = model_facts("training_facts", f"as_of in ({listed}) and {who} and {MAY_LEARN_FROM}")
         if not night.cut_offs:
             facts_then = model_facts("marts.customer_facts", "false")
         return frame(
