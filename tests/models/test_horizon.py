@@ -105,8 +105,8 @@ def test_cut_offs_lie_after_the_orders_of_the_estimate(monkeypatch):
     assert night.cut_offs == [AS_OF - dt.timedelta(days=60 * back) for back in range(1, 9)]
     assert min(night.cut_offs) >= before
     pairs = training_sets.outcome_horizons(night)
-    assert (night.cut_offs[0], 60) in pairs and (night.cut_offs[0], 120) not in pairs
-    assert (night.cut_offs[1], 120) in pairs and (night.cut_offs[7], 30) in pairs
+    assert (night.cut_offs[0], 60) in pairs and (night.cut_offs[0], 90) not in pairs
+    assert (night.cut_offs[1], 90) in pairs and (night.cut_offs[7], 30) in pairs
     # orders after the early third change nothing
     con.execute("insert into core.orders select customer_id, ? from core.orders", (AS_OF - dt.timedelta(days=1),))
     first = json.loads(night.horizon_run["params"])
