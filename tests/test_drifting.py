@@ -44,7 +44,9 @@ def make_night(tmp_path):
             for table in ("drift", "drift_references"):
                 write_frame(con, f"previous.ops.{table}", before.con.sql(f"select * from ops.{table}").pl())
             previous = "previous"
-        return Night(con=con, as_of=as_of, previous=previous, settings=Settings(tmp_path), warnings=[])
+        return Night(
+            con=con, as_of=as_of, previous=previous, settings=Settings(tmp_path), warnings=[], is_training=False
+        )
 
     return make
 

@@ -47,14 +47,14 @@ def shop(tmp_path):
 def test_cut_points_are_handed_on_over_the_nights_of_a_month(shop):
     fitted = []
     for number in range(62):
-        facts = build_facts(net_spend_amount=[10.0 + number, 20.0, 30.0, 40.0, 50.0])
+        facts = build_facts(net_spend_amount=[10.0 + number, 20.0, 30.0, 40.0, 50.0], recency_days=[1, 2, 3, 4, 5])
         params, _ = shop(facts, FIRST + timedelta(days=number), rfm_hold_days=30)
         fitted.append(params["fitted_on"])
     assert fitted == ["2025-01-01"] * 30 + ["2025-01-31"] * 30 + ["2025-03-02"] * 2
 
 
 def test_an_earlier_night_run_again_holds_what_it_held(shop):
-    facts = build_facts(net_spend_amount=[10.0, 20.0])
+    facts = build_facts(net_spend_amount=[10.0, 20.0], recency_days=[1, 2])
     shop(facts, rfm_hold_days=30)
     params, _ = shop(facts, FIRST + timedelta(days=3), rfm_hold_days=30)
     assert shop(facts, FIRST + timedelta(days=2), rfm_hold_days=30)[0] == params

@@ -4,7 +4,7 @@ import polars as pl
 from scipy.special import expit
 
 from pipeline.models.bands import MARGIN, choose_bands
-from pipeline.models.churn_reasons import CATEGORICAL, NUMERIC, REASON_OF, REASONS, add_derived, word_reasons
+from pipeline.models.churn_reasons import CATEGORICAL, NUMERIC, REASON_OF, REASONS, RHYTHM, add_derived, word_reasons
 from pipeline.models.classifiers import encode
 from pipeline.models.event_files import model_from_dict, model_to_dict
 from pipeline.models.events import (
@@ -27,6 +27,7 @@ CHURN = Event(
     "customers who stayed",
     NUMERIC,
     CATEGORICAL,
+    certain=RHYTHM,
 )
 
 SCHEMA = {

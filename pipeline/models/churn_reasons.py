@@ -55,6 +55,9 @@ _GAP = pl.max_horizontal(_whole("avg_gap_days"), pl.lit(1))
 _RECENT_TICKETS = pl.col("ticket_count_90d") > 0
 _RECENT_COMPLAINTS = pl.col("complaint_count_90d") > 0
 
+# reckoned from the days of orders alone, so no outcome can have slipped into them
+RHYTHM = ("avg_gap_days", "gap_ratio", "expected_gap_days", "expected_gap_ratio")
+
 REASONS = (
     Reason(
         "rhythm",

@@ -79,8 +79,9 @@ def doubt_spend(spend, search, z, correlation):
     # where frequent buyers spend less, the few purchases of the others make own averages worse than Gamma-Gamma is
     if correlation > CORRELATION_HELD:
         return "own", f"{dependence} (limit {CORRELATION_HELD})"
+    # each spends about the same every time, or customers differ beyond measure: everyone's mean would be nobody's
     if not search or spend["q"] <= 1:
-        return "mean", "no Gamma-Gamma with a finite mean fits the spend"
+        return "own", "no Gamma-Gamma with a finite mean fits the spend"
     if search.agreeing_count < MIN_AGREEING_SHARE * search.start_count:
         return "mean", f"only {search.agreeing_count} of {search.start_count} starts of Gamma-Gamma agree"
     if population > MAX_SPEND_RATIO * z.mean():

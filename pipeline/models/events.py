@@ -89,7 +89,7 @@ def fit_event(event, training, calibration, test, seed=20260101, window_days=Non
         origins.append(event_origins.try_origin(event, *sets, seed))
     kind, versus = _choose(origins, champion, seed)
     status, message = _judge(origins, kind.name, seed)
-    leaks = find_leaks(event, pl.concat([training, calibration]), test, origins[0], kind, tonight, seed)
+    leaks = find_leaks(event, pl.concat([training, calibration]), test, origins[0], tonight, seed)
     if leaks:
         status, message = "held", leaks
     final = fit_one(event, kind, pl.concat([training, calibration]), test, seed)

@@ -11,6 +11,7 @@ from scipy.special import expit
 
 from pipeline.models import measures
 from pipeline.models.classifiers import Logistic, encode, fit_encoding
+from pipeline.models.event_origins import CANDIDATES
 
 SUSPICIOUS_AUC = 0.98
 # of one feature alone: it repeats the label
@@ -27,13 +28,14 @@ MIN_BIN = 10
 ROWS = 40_000
 
 
-def find_leaks(event, known, test, origin, kind, tonight, seed):
+def find_leaks(event, known, test, origin, tonight, seed):
     """What gives the model away, in words that name the feature; None when nothing does.
 
-    known, test: labelled rows before the test cut-off and at it. origin: the forecasts for test. tonight: rows to be scored,
-    or None.
+    known, test: labelled rows before the test cut-off and at it. origin: every candidate's forecasts for test. tonight: rows to
+    be scored, or None.
     """
-    auc = measures.auc(origin.actual, origin.forecasts[kind.name])
+    # the one that is not in use sees the same features
+    auc = max(measures.auc(origin.actual, origin.forecasts[one.name]) for one in CANDIDATES)
     single = rank_alone(event, known, test)
     suspect = max(single, key=single.get, default=None)
     if auc > SUSPICIOUS_AUC:
@@ -42,7 +44,7 @@ def find_leaks(event, known, test, origin, kind, tonight, seed):
             f"test AUC {auc:.3f} is too good to be true (limit {SUSPICIOUS_AUC}): look for a feature that knows the"
             f" outcome{hint}"
         )
-    # the days since the last order are known for certain, and may tell nearly all
+    # what is reckoned from dated records is known for certain, and may tell nearly all
     others = {name: value for name, value in single.items() if name not in (event.rule_column, *event.certain)}
     for name in sorted(others, key=others.get, reverse=True):
         if others[name] > REPEATING_AUC:

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 import yaml
 
-from pipeline.models.records import make_model_run, no_backtests
+from pipeline.models.records import NotEnoughData, make_model_run, no_backtests
 from pipeline.models.rfm_grades import ABC_CLASSES, class_abc, fit_abc, name_grade, name_value_class
 
 SCORES = range(1, 6)
@@ -39,6 +39,7 @@ SCHEMA = {
     "abc_class": pl.String,
     "abc_class_zh": pl.String,
 }
+MIN_LAST_DAYS = 2
 MEASURES = {"recency_days": "r_score", "frequency": "f_score", "monetary": "m_score"}
 
 
@@ -56,6 +57,12 @@ def run_rfm(facts, as_of, kept=None, hold_days=0, window_days=0, currency=None):
         return pl.DataFrame(schema=SCHEMA), run, no_backtests()
     basis = {"window_days": window_days, "currency": currency}
     is_held = is_still_held(kept, as_of, hold_days, basis)
+    last_days = purchases["recency_days"].n_unique()
+    if not is_held and last_days < MIN_LAST_DAYS:
+        # nobody is below anybody: all would score 1 and be called lost, whoever bought yesterday too
+        error = NotEnoughData("different days of a last order", MIN_LAST_DAYS, last_days)
+        run = make_model_run(as_of, "rfm", "not enough data", str(error), 0)
+        return pl.DataFrame(schema=SCHEMA), run, no_backtests()
     cut_points = kept if is_held else _fit(purchases) | basis | {"fitted_on": str(as_of)}
     scores = _score(purchases, cut_points)
     counts = dict(scores.group_by("rfm_segment").len().sort("rfm_segment").iter_rows())

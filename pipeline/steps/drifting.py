@@ -171,9 +171,14 @@ def _warn(night, table, versions):
         nouns = {"feature": ("features", "个特征"), "score": ("scores", "项评分")}[kind]
         is_new = kind == "score" and rows["version"][0] not in versions
         mend = (
-            "see whether an export or the business changed, and train anew",
-            "请核对导出数据或业务是否有变，并重新训练模型",
+            "see whether an export is missing or the business changed",
+            "请核对是否缺少导出数据、业务是否有变",
         )
+        if not night.is_training:
+            mend = (
+                f"{mend[0]}, and train anew by deleting the files in models/",
+                f"{mend[1]}；如需重新训练，请删除 models/ 中的文件",
+            )
         if is_new:
             mend = (
                 "the model was trained anew: see whether its scores mean the same",

@@ -77,8 +77,8 @@ CONVERGED = Search(True, True, 4, 4)
         ({}, CONVERGED, 0.61, "own", "correlate at 0.61"),
         ({}, CONVERGED, -0.61, None, "correlate at -0.61"),
         ({}, CONVERGED, float("nan"), None, None),
-        ({}, Search(True, False, 4, 4), 0.0, "mean", "no Gamma-Gamma with a finite mean"),
-        ({"q": 1.0}, CONVERGED, 0.0, "mean", "no Gamma-Gamma with a finite mean"),
+        ({}, Search(True, False, 4, 4), 0.0, "own", "no Gamma-Gamma with a finite mean"),
+        ({"q": 1.0}, CONVERGED, 0.0, "own", "no Gamma-Gamma with a finite mean"),
         ({}, Search(True, True, 4, 1), 0.0, "mean", "only 1 of 4 starts"),
         # 2 x 30 / 0.5 a day, where customers spent 30
         ({"q": 1.5}, CONVERGED, 0.0, "mean", "expects 120.00 a day where customers spent 30.00"),

@@ -19,6 +19,19 @@ from pipeline.models.rfm_grades import GRADES, fit_abc, name_grade, name_value_c
 NIGHT = date(2025, 1, 1)
 
 
+@pytest.fixture
+def make_facts(make_facts):
+    """Facts whose last orders lie on different days, unless told."""
+
+    def make(count=1, **overrides):
+        facts = make_facts(count, **overrides)
+        return (
+            facts if "recency_days" in overrides else facts.with_columns(recency_days=pl.int_range(10, 10 + pl.len()))
+        )
+
+    return make
+
+
 def score_by_definition(values):
     return [1 + 5 * sum(other < value for other in values) // len(values) for value in values]
 
@@ -47,13 +60,15 @@ def test_scores_are_the_definition_and_ties_share(make_facts, seed):
     assert scores["r_score"].to_list() == score_by_definition(-recency)
     assert scores["f_score"].to_list() == score_by_definition(days)
     assert scores["m_score"].to_list() == score_by_definition(money)
-    assert run_rfm(facts.sample(fraction=1, shuffle=True, seed=seed), NIGHT)[0].equals(scores)
+    if len(set(recency)) > 1:
+        assert run_rfm(facts.sample(fraction=1, shuffle=True, seed=seed), NIGHT)[0].equals(scores)
 
 
 def test_one_customer_and_nobody(make_facts):
+    assert score_rfm(make_facts(), fit_rfm(make_facts())).select("r_score", "f_score", "m_score").row(0) == (1, 1, 1)
+    # alone it is neither lost nor a champion
     scores, run, backtests = run_rfm(make_facts(), NIGHT)
-    assert scores.select("r_score", "f_score", "m_score").row(0) == (1, 1, 1)
-    assert run["status"] == "used" and backtests.is_empty()
+    assert (len(scores), run["status"], len(backtests)) == (0, "not enough data", 0)
     scores, run, _ = run_rfm(make_facts(order_count=0, recency_days=None), NIGHT)
     assert (len(scores), dict(scores.schema), run["status"]) == (0, SCHEMA, "not enough data")
 
@@ -177,15 +192,15 @@ def test_cut_points_are_held_for_their_days_and_then_fitted_anew(make_facts):
 
 @pytest.mark.parametrize("changed", [{"window_days": 365}, {"currency": "USD"}])
 def test_cut_points_of_another_window_or_currency_are_not_held(make_facts, changed):
-    facts = make_facts(rfm_order_day_count=1, rfm_net_spend_amount=100.0)
+    facts = make_facts(2, rfm_order_day_count=1, rfm_net_spend_amount=100.0)
     kept = json.loads(run_rfm(facts, NIGHT, hold_days=30, currency="CNY")[1]["params"])
     assert held_run(facts, kept, currency="CNY")["fitted_on"] == "2025-01-01"
     assert held_run(facts, kept, **{"currency": "CNY"} | changed)["fitted_on"] == "2025-01-02"
 
 
 def test_cut_points_of_a_release_without_their_date_are_not_held(make_facts):
-    kept = fit_rfm(make_facts())
-    assert held_run(make_facts(), kept)["fitted_on"] == "2025-01-02"
+    kept = fit_rfm(make_facts(2))
+    assert held_run(make_facts(2), kept)["fitted_on"] == "2025-01-02"
 
 
 def test_held_cut_points_take_values_beyond_all_that_they_were_fitted_on(make_facts):
@@ -233,18 +248,29 @@ def test_hand_counted_abc(make_facts):
     assert fit_abc(np.array(money)) == [100.0, 50.0]
 
 
+def test_nobody_is_called_lost_where_all_bought_on_one_day(make_facts):
+    scores, run, _ = run_rfm(make_facts(900, recency_days=2), NIGHT)
+    assert scores.is_empty() and run["status"] == "not enough data"
+    assert run["message"] == "not enough data: different days of a last order (needs 2, has 1)"
+    # held cut-points of a night that could tell them apart still score
+    kept = json.loads(run_rfm(make_facts(recency_days=[2, 40, 90, 200, 400]), NIGHT)[1]["params"])
+    scores, run, _ = run_rfm(make_facts(900, recency_days=2), NIGHT, kept, 30)
+    assert set(scores["r_score"]) == {5} and run["status"] == "used"
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_abc_is_the_definition_and_ties_share(make_facts, seed):
     rng = np.random.default_rng(seed)
-    cents = np.round(100 * rng.lognormal(3, 1.5, int(rng.integers(1, 80))), int(rng.integers(-3, 1))).astype(int)
+    cents = np.round(100 * rng.lognormal(3, 1.5, int(rng.integers(2, 80))), int(rng.integers(-3, 1))).astype(int)
     cents *= rng.choice([1, 1, 1, 1, 0, -1], len(cents))
-    scores = run_rfm(make_facts(net_spend_amount=cents / 100), NIGHT)[0]
+    scores = run_rfm(make_facts(net_spend_amount=cents / 100, recency_days=np.arange(len(cents))), NIGHT)[0]
     assert scores["abc_class"].to_list() == abc_by_definition(cents.tolist())
 
 
 def test_all_equal_are_all_a_and_nobody_who_spent_is_all_c(make_facts):
-    assert set(run_rfm(make_facts(7, net_spend_amount=5.0), NIGHT)[0]["abc_class"]) == {"A"}
-    scores, run, _ = run_rfm(make_facts(net_spend_amount=[0.0, -3.0]), NIGHT)
+    days = [1, 2, 3, 4, 5, 6, 7]
+    assert set(run_rfm(make_facts(net_spend_amount=5.0, recency_days=days), NIGHT)[0]["abc_class"]) == {"A"}
+    scores, run, _ = run_rfm(make_facts(net_spend_amount=[0.0, -3.0], recency_days=[1, 2]), NIGHT)
     assert set(scores["abc_class"]) == {"C"} and json.loads(run["params"])["abc"] == [None, None]
 
 
