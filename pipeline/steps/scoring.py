@@ -13,6 +13,7 @@ from pipeline.models.next_purchase import run_next_purchase
 from pipeline.models.records import BACKTEST_SCHEMA, MODEL_RUN_SCHEMA
 from pipeline.models.segment_watch import read_warnings
 from pipeline.models.segments import run_segments
+from pipeline.reports.model_messages import message_zh
 from pipeline.steps.drifting import drift
 from pipeline.steps.rfm_scores import run_rfm_of_night
 from pipeline.steps.training_nights import run_model, write_trainings
@@ -46,7 +47,7 @@ def score(night, report):
         if run["status"] != "used":
             night.warn(
                 f"{run['model']}: {run['status']}: {run['message']}",
-                f"模型 {run['model']}：{MODEL_STATUS_ZH.get(run['status'], run['status'])}：{run['message']}",
+                f"模型 {run['model']}：{MODEL_STATUS_ZH.get(run['status'], run['status'])}：{message_zh(run['message'])}",
             )
         return run
 
