@@ -99,10 +99,9 @@ def put_in_challenger(scores, facts, purchases, params, challenger):
             if used.get(f"{quantity}_{days}d") == "boosting":
                 for name, figure in zip(names, QUANTITIES[quantity], strict=True):
                     columns[name.format(days)] = figures[figure]
-    if "clv_365d_amount" in columns:
-        whole = scores["clv_365d_amount"].to_numpy()
-        worth = scores["clv_365d_discounted_amount"].to_numpy() / np.where(whole > 0, whole, 1.0)
-        columns["clv_365d_discounted_amount"] = columns["clv_365d_amount"] * np.where(whole > 0, worth, 1.0)
+    whole = scores["clv_365d_amount"].to_numpy()
+    worth = scores["clv_365d_discounted_amount"].to_numpy() / np.where(whole > 0, whole, 1.0)
+    worth = pl.Series(np.where(whole > 0, worth, 1.0))
     scores = scores.with_columns(pl.Series(name, values).round(6) for name, values in columns.items())
     for quantity, (mean, _, high) in COLUMNS.items():
         if used[f"{quantity}_90d"] != used[f"{quantity}_365d"]:
@@ -110,7 +109,11 @@ def put_in_challenger(scores, facts, purchases, params, challenger):
             scores = scores.with_columns(pl.max_horizontal(mean.format(90), year).alias(year))
             if quantity == "spend":
                 scores = scores.with_columns(pl.max_horizontal(year, high).alias(high))
-    return scores.with_columns(margin_365d_amount=(pl.col("clv_365d_amount") * pl.col("margin_share")).round(6))
+    year = pl.col("clv_365d_amount")
+    return scores.with_columns(
+        clv_365d_discounted_amount=(year * worth).round(6),
+        margin_365d_amount=(year * pl.col("margin_share")).round(6),
+    )
 
 
 def backtest_clv(past, as_of, in_use=None, seed=20260101):

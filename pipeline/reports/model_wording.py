@@ -166,6 +166,7 @@ QUANTITIES = {"orders": ("orders", "订单数"), "spend": ("spend", "消费额")
 BASELINES = {
     "base rate": ("same chance for everyone", "对所有人同一概率"),
     "recency only": ("days since the last order alone", "仅凭距上次购买天数"),
+    "contract_age only": ("days of the contract so far alone", "仅凭合约已执行天数"),
     "own rate": ("own past rate goes on", "沿用个人以往频率"),
     "zero": ("nothing for anyone", "一律为零"),
     "mean": ("the average for everyone", "一律为平均值"),
@@ -177,41 +178,3 @@ BASELINES = {
     "gradient boosting": ("gradient boosting", "梯度提升"),
     "logistic regression": ("logistic regression", "逻辑回归"),
 }
-# messages of models are in English; those that a reader should understand -> Chinese
-MESSAGES_ZH = (
-    (
-        r"test log loss ([\d.]+) is no better than the baseline '([^']+)' \(([\d.]+)\)",
-        "测试集对数损失 {0}，不优于基线“{1}”（{2}）",
-    ),
-    (
-        r"(.+) is no better than the baseline at the newest test cut-off: test log loss ([\d.]+), baseline '([^']+)' ([\d.]+)",
-        "{0}在最近的测试截点不优于基线：对数损失 {1}，基线“{2}”为 {3}",
-    ),
-    (
-        r"(.+) is no better than the baseline '([^']+)' beyond chance: log loss ([-+\d.]+) \(([-+\d.]+) to ([-+\d.]+)\)"
-        r" over (\d+) test cut-off\(s\)",
-        "{0}并不显著优于基线“{1}”：{5} 个测试截点的对数损失差 {2}（区间 {3} 至 {4}）",
-    ),
-    (
-        r"(.+): test AUC ([\d.]+), test log loss ([\d.]+), baseline '([^']+)' ([\d.]+)",
-        "{0}：测试集 AUC {1}，对数损失 {2}，基线“{3}”为 {4}",
-    ),
-    (
-        r"(.+): test AUC ([\d.]+), log loss ([\d.]+) against ([\d.]+) \('([^']+)'\)",
-        "{0}：测试集 AUC {1}，对数损失 {2}，基线“{4}”为 {3}",
-    ),
-    (
-        r"test AUC ([\d.]+) is too good to be true \(limit ([\d.]+)\): look for a feature that knows the outcome",
-        "测试集 AUC {0} 高得不可信（限值 {1}）：请检查是否有特征泄漏了结果",
-    ),
-    (
-        r"on the calibration cut-off the ranking is reversed \(slope ([-\d.]+)\): the past misleads",
-        "校准截点上排序颠倒（斜率 {0}）：历史规律已不适用",
-    ),
-    (r"cut-points of ([\d,]+) customers", "分位点取自 {0} 位客户"),
-    (
-        r"(\d+) days: ([\d.]+)% of repeat purchases before (\S+) came sooner",
-        "{0} 天：{2} 之前的复购有 {1}% 在此天数内发生",
-    ),
-    (r"(\d+) days, as set", "{0} 天（按设置）"),
-)

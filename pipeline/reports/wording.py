@@ -1,8 +1,7 @@
 """How the pages speak: every fixed text as (English, Chinese), and numbers as a reader of either language writes them."""
 
-import re
-
-from pipeline.reports.model_wording import BASELINES, EVENTS, MEASURES, MESSAGES_ZH, MODEL_TEXTS, MODELS, QUANTITIES
+from pipeline.reports.model_messages import message_zh
+from pipeline.reports.model_wording import BASELINES, EVENTS, MEASURES, MODEL_TEXTS, MODELS, QUANTITIES
 
 TEXTS = {
     "title": ("Customer report", "客户洞察报告"),
@@ -286,11 +285,7 @@ class Wording:
 
     def model_message(self, text):
         """What a model says of itself; what is not known in Chinese stays as it is."""
-        for pattern, chinese in MESSAGES_ZH if self.language == "zh" else ():
-            found = re.fullmatch(pattern, text)
-            if found:
-                return chinese.format(*(self.baseline(part) for part in found.groups()))
-        return text
+        return message_zh(text) if self.language == "zh" else text
 
     def baseline(self, name):
         """A baseline or candidate in words."""

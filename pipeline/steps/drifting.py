@@ -67,6 +67,12 @@ def drift(night, looked_at, report):
     report("ops.drift", len(table))
 
 
+def newest_cut_offs(training):
+    """Of labelled facts, the rows that tonight's are held against."""
+    days = sorted(training["as_of"].unique(), reverse=True)[:REFERENCE_CUT_OFFS]
+    return training.filter(pl.col("as_of").is_in(days))
+
+
 def _read_references(night):
     if not (night.previous and has_table(night.con, "previous", "ops", "drift_references")):
         return []
@@ -109,9 +115,9 @@ def _compare_features(night, run, training, tonight, kept):
         return _compare_with_kept(night, run, "feature", tonight.filter(allowed), used, kept)
     references = []
     if training is not None and len(training):
-        days = sorted(training["as_of"].unique(), reverse=True)[:REFERENCE_CUT_OFFS]
-        rows = _population(training.filter(pl.col("as_of").is_in(days)), run["model"], params)
-        references = _make_references(night, run, "feature", rows, params.get("features", ()), days[0])
+        rows = _population(newest_cut_offs(training), run["model"], params)
+        last = training["as_of"].max()
+        references = _make_references(night, run, "feature", rows, params.get("features", ()), last)
     standing = references or [row for row in kept if (row["model"], row["kind"]) == (run["model"], "feature")]
     if not standing:
         return [], []

@@ -13,7 +13,8 @@ from pipeline.models.next_purchase import run_next_purchase
 from pipeline.models.records import BACKTEST_SCHEMA, MODEL_RUN_SCHEMA
 from pipeline.models.segment_watch import read_warnings
 from pipeline.models.segments import run_segments
-from pipeline.steps.drifting import drift
+from pipeline.reports.model_messages import message_zh
+from pipeline.steps.drifting import drift, newest_cut_offs
 from pipeline.steps.rfm_scores import run_rfm_of_night
 from pipeline.steps.training_nights import run_model, write_trainings
 from pipeline.steps.training_sets import churn_windows, clv_past, contract_windows, purchase_windows
@@ -46,7 +47,7 @@ def score(night, report):
         if run["status"] != "used":
             night.warn(
                 f"{run['model']}: {run['status']}: {run['message']}",
-                f"模型 {run['model']}：{MODEL_STATUS_ZH.get(run['status'], run['status'])}：{run['message']}",
+                f"模型 {run['model']}：{MODEL_STATUS_ZH.get(run['status'], run['status'])}：{message_zh(run['message'])}",
             )
         return run
 
@@ -64,8 +65,8 @@ def score(night, report):
     looked_at = {"segments": (None, tonight), "clv": (None, tonight)}
 
     def foretell(name, schema, run, windows, bands, *horizon):
-        # the final fit learns from all but the newest cut-off
-        looked_at[name] = (pl.concat(windows[:2]), tonight)
+        # the final fit learns from all but the newest cut-off; three models' training sets would fill the memory until then
+        looked_at[name] = (newest_cut_offs(pl.concat(windows[:2])), tonight)
         in_use, last = (_last_params(night, name) or {}).get("classifier"), _last_bands(night, name, bands)
         keep(name, schema, lambda kept: run(tonight, as_of, *windows, *horizon, settings.seed, in_use, last, kept))
 

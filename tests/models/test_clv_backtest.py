@@ -7,10 +7,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pipeline.models import measures
-from pipeline.models.clv import backtest_clv, run_clv
+from pipeline.models import clv, measures
+from pipeline.models.clv import backtest_clv, put_in_challenger, run_clv
 from pipeline.models.clv_backtest import choose_origins, foretell, known_at, select_customers
 from pipeline.models.clv_measures import MEASURES, Resample, measure_forecast
+from pipeline.models.expected_spend import SCHEMA
 from pipeline.models.records import BACKTEST_SCHEMA, make_backtests
 from tests.models.conftest import build_facts
 
@@ -186,6 +187,27 @@ def test_no_forecast_looks_ahead(make_facts):
     for name, figures in one.baselines.items():
         assert all(np.array_equal(values, other.baselines[name][quantity]) for quantity, values in figures.items())
     assert not np.array_equal(one.actual["orders"], other.actual["orders"])
+
+
+def test_a_year_raised_to_its_quarter_is_raised_discounted_too(monkeypatch):
+    used = {"purchases": "bgnbd", "spend_90d": "boosting"} | dict.fromkeys(
+        ("spend_365d", "orders_90d", "orders_365d"), "bgnbd"
+    )
+    # expected to spend 90 in the quarter and 150 in the year; of the second the challenger foretells more in the quarter
+    scores = pl.DataFrame({name: [0.0, 0.0] for name, kind in SCHEMA.items() if kind == pl.Float64}).with_columns(
+        clv_365d_amount=pl.Series([150.0, 150.0]),
+        clv_365d_discounted_amount=pl.Series([120.0, 120.0]),
+        margin_share=pl.Series([0.5, 0.5]),
+    )
+    figures = {"amount": np.array([90.0, 300.0]), "low": np.zeros(2), "high": np.array([200.0, 600.0])}
+    monkeypatch.setattr(clv, "select_customers", lambda facts: facts)
+    monkeypatch.setattr(clv, "predict_mean", lambda *given: None)
+    monkeypatch.setattr(clv, "stretch", lambda *given: 1.0)
+    monkeypatch.setattr(clv, "predict_horizon", lambda *given: figures)
+    found = put_in_challenger(scores, None, None, {"used": used}, None)
+    assert found["clv_365d_amount"].to_list() == [150, 300]
+    assert found["clv_365d_discounted_amount"].to_list() == [120, 240]
+    assert found["margin_365d_amount"].to_list() == [75, 150]
 
 
 def test_what_was_known_at_an_origin():
