@@ -136,25 +136,6 @@ def bootstrap_interval(values, seed, level=0.95):
     return float(low), float(high)
 
 
-def interval_of(measure, actual, predicted, baseline, seed, draws=200, level=0.95):
-    """(value_low, value_high, difference_low, difference_high) of a measure by the bootstrap over rows, as in Measured.
-
-    actual, predicted, baseline: float arrays, shape (n_rows,). Draws on which the measure is not defined are left out; NaN
-    where all are.
-    """
-    rng = np.random.default_rng(seed)
-    values = np.empty((draws, 2))
-    for draw in range(draws):
-        rows = rng.integers(0, len(actual), len(actual))
-        values[draw] = [measure(actual[rows], given[rows]) for given in (predicted, baseline)]
-    ends = [(1 - level) / 2, (1 + level) / 2]
-    found = []
-    for column in (values[:, 0], values[:, 0] - values[:, 1]):
-        known = column[np.isfinite(column)]
-        found += np.quantile(known, ends).tolist() if len(known) else [float("nan")] * 2
-    return tuple(found)
-
-
 def deciles(actual, predicted):
     """Ten groups by rising prediction: list of (predicted mean, actual mean, rows)."""
     order = np.argsort(predicted, kind="stable")
