@@ -144,7 +144,7 @@ def backtest_clv(past, as_of, in_use=None, seed=20260101):
     frames = [make_backtests(as_of, "clv", quarter[0].cut_off, BASE_DAYS, pool_rows("orders", result))]
     used["purchases"] = result.champion
     if result.champion != first:
-        words.append(f"{TITLES[result.champion]} replaces {TITLES[first]}: {say_gain(result, result.champion)}")
+        words.append(f"{TITLES[result.champion]} replaces {TITLES[first]} ({say_gain(result, result.champion)})")
     is_challenged = is_open and sum("boosting" in forecast.candidates for forecast in quarter) >= MIN_ORIGINS
     for days in HORIZONS:
         judged = [forecast for forecast in forecasts if forecast.days == days]
