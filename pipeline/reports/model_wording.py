@@ -19,9 +19,21 @@ MODEL_TEXTS = {
         "Scores {0} customers; trained on {1}.",
         "为 {0} 位客户评分；训练于 {1}。",
     ),
-    "model_held": (
-        "It gives no scores tonight: it did no better than its baselines, or is not to be believed.",
-        "本次不给出评分：结果不优于基线，或不可信。",
+    "model_held": ("It gives no scores tonight. {0}", "本次不给出评分。{0}"),
+    "tests_of_held": ("Figures of its test", "查看其测试数据"),
+    "tested_mark": ("tested", "受检"),
+    "beats_tested": ("beats it", "优于受检者"),
+    "loses_tested": ("loses", "不及受检者"),
+    "level": ("On average {0} was foretold, and {1} came: in agreement.", "平均预测概率 {0}，实际发生 {1}：水平相符。"),
+    "level_high": (
+        "On average {0} was foretold, but {1} came: clearly too high. The model has been calibrated on this outcome since; as"
+        " levels move, rely on who ranks before whom more than on the chance itself.",
+        "平均预测概率 {0}，实际仅 {1}：预测明显偏高。此后模型已按该结果重新校准；水平会随时间变动，请更看重高低排序而非概率本身。",
+    ),
+    "level_low": (
+        "On average {0} was foretold, but {1} came: clearly too low. The model has been calibrated on this outcome since; as"
+        " levels move, rely on who ranks before whom more than on the chance itself.",
+        "平均预测概率 {0}，实际达 {1}：预测明显偏低。此后模型已按该结果重新校准；水平会随时间变动，请更看重高低排序而非概率本身。",
     ),
     "model_needs": (
         "It gives no scores tonight: it needs {1} {0} and has {2}.",
@@ -136,82 +148,3 @@ EVENTS = {
     "churn": ("share that left", "流失占比"),
     "next_purchase": ("share that bought", "购买占比"),
 }
-MODELS = {
-    "churn": ("Churn", "流失预测"),
-    "next_purchase": ("Next purchase in 30 days", "30天内再次购买"),
-    "contract_churn": ("Churn of contracts", "合约流失预测"),
-    "clv": ("Lifetime value", "客户生命周期价值"),
-    "segments": ("Segments by behaviour", "行为客群"),
-    "rfm": ("RFM", "RFM"),
-    "horizon": ("Churn horizon", "流失判定天数"),
-}
-MEASURES = {
-    "auc": ("AUC", "AUC"),
-    "pr_auc": ("PR-AUC", "PR-AUC"),
-    "log_loss": ("log loss", "对数损失"),
-    "brier": ("Brier score", "Brier 分数"),
-    "lift_10": ("lift at 10 %", "前10%提升度"),
-    "calibration_slope": ("calibration slope (1 is right)", "校准斜率（理想为1）"),
-    "calibration_intercept": ("calibration intercept (0 is right)", "校准截距（理想为0）"),
-    "rmse": ("RMSE", "均方根误差"),
-    "mae": ("mean absolute error", "平均绝对误差"),
-    "bias_share": ("bias of the total", "总量偏差"),
-    "normalised_gini": ("normalised Gini", "归一化基尼系数"),
-    "correlation": ("correlation", "相关系数"),
-    "pooled_squared_error": ("mean squared error, all cut-offs", "全部截点的均方误差"),
-    "interval_coverage": ("share within the 80 % interval", "80%区间覆盖率"),
-    "total": ("total", "合计"),
-}
-QUANTITIES = {"orders": ("orders", "订单数"), "spend": ("spend", "消费额"), "": ("", "")}
-BASELINES = {
-    "base rate": ("same chance for everyone", "对所有人同一概率"),
-    "recency only": ("days since the last order alone", "仅凭距上次购买天数"),
-    "own rate": ("own past rate goes on", "沿用个人以往频率"),
-    "zero": ("nothing for anyone", "一律为零"),
-    "mean": ("the average for everyone", "一律为平均值"),
-    "nominal": ("as intended", "名义值"),
-    "bgnbd": ("BG/NBD", "BG/NBD"),
-    "mbgnbd": ("MBG/NBD", "MBG/NBD"),
-    "paretonbd": ("Pareto/NBD", "Pareto/NBD"),
-    "boosting": ("gradient boosting", "梯度提升"),
-    "gradient boosting": ("gradient boosting", "梯度提升"),
-    "logistic regression": ("logistic regression", "逻辑回归"),
-}
-# messages of models are in English; those that a reader should understand -> Chinese
-MESSAGES_ZH = (
-    (
-        r"test log loss ([\d.]+) is no better than the baseline '([^']+)' \(([\d.]+)\)",
-        "测试集对数损失 {0}，不优于基线“{1}”（{2}）",
-    ),
-    (
-        r"(.+) is no better than the baseline at the newest test cut-off: test log loss ([\d.]+), baseline '([^']+)' ([\d.]+)",
-        "{0}在最近的测试截点不优于基线：对数损失 {1}，基线“{2}”为 {3}",
-    ),
-    (
-        r"(.+) is no better than the baseline '([^']+)' beyond chance: log loss ([-+\d.]+) \(([-+\d.]+) to ([-+\d.]+)\)"
-        r" over (\d+) test cut-off\(s\)",
-        "{0}并不显著优于基线“{1}”：{5} 个测试截点的对数损失差 {2}（区间 {3} 至 {4}）",
-    ),
-    (
-        r"(.+): test AUC ([\d.]+), test log loss ([\d.]+), baseline '([^']+)' ([\d.]+)",
-        "{0}：测试集 AUC {1}，对数损失 {2}，基线“{3}”为 {4}",
-    ),
-    (
-        r"(.+): test AUC ([\d.]+), log loss ([\d.]+) against ([\d.]+) \('([^']+)'\)",
-        "{0}：测试集 AUC {1}，对数损失 {2}，基线“{4}”为 {3}",
-    ),
-    (
-        r"test AUC ([\d.]+) is too good to be true \(limit ([\d.]+)\): look for a feature that knows the outcome",
-        "测试集 AUC {0} 高得不可信（限值 {1}）：请检查是否有特征泄漏了结果",
-    ),
-    (
-        r"on the calibration cut-off the ranking is reversed \(slope ([-\d.]+)\): the past misleads",
-        "校准截点上排序颠倒（斜率 {0}）：历史规律已不适用",
-    ),
-    (r"cut-points of ([\d,]+) customers", "分位点取自 {0} 位客户"),
-    (
-        r"(\d+) days: ([\d.]+)% of repeat purchases before (\S+) came sooner",
-        "{0} 天：{2} 之前的复购有 {1}% 在此天数内发生",
-    ),
-    (r"(\d+) days, as set", "{0} 天（按设置）"),
-)

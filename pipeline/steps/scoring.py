@@ -5,6 +5,7 @@ import json
 import polars as pl
 
 from pipeline import ops
+from pipeline.model_messages import word_status
 from pipeline.models import churn, contract_churn, expected_spend, next_purchase, rfm, segments
 from pipeline.models.churn import run_churn
 from pipeline.models.clv import run_clv
@@ -27,8 +28,6 @@ from pipeline.warehouse import (
     write_frame,
 )
 
-MODEL_STATUS_ZH = {"held": "暂不使用", "not enough data": "数据不足"}
-
 
 def score(night, report):
     """RFM, segments, lifetime value, churn, the next purchase and, where there are subscriptions, churn of contracts."""
@@ -44,10 +43,7 @@ def score(night, report):
         backtests.append(tested)
         report(f"scores.{table}: {run['status']}", len(scores))
         if run["status"] != "used":
-            night.warn(
-                f"{run['model']}: {run['status']}: {run['message']}",
-                f"模型 {run['model']}：{MODEL_STATUS_ZH.get(run['status'], run['status'])}：{run['message']}",
-            )
+            night.warn(*word_status(run["model"], run["status"], run["message"]))
         return run
 
     # each is given what its model file holds on nights that only score, None to train
