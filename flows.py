@@ -56,6 +56,7 @@ from pipeline.privacy.retention import delete_old_raw
 from pipeline.privacy.roles import load_roles
 from pipeline.reports.audience_files import write_audiences
 from pipeline.settings import Settings, SettingsError, read_settings
+from pipeline.steps.training_nights import describe_training
 from pipeline.tags.audiences import AUDIENCE_FOLDER, AudienceError, load_audiences
 from pipeline.tags.catalogue import CATALOGUE_FOLDER, CatalogueError, load_catalogue
 from pipeline.transform.company_rules import load_company_rules
@@ -129,6 +130,7 @@ def _night(settings, day, run_id, started_at, full):
         "run_id": run_id,
         "seconds": round(time.monotonic() - begun, 1),
         "lines": night.lines,
+        "models": describe_training(night.training),
         "steps": night.steps,
         "warnings": night.warnings,
         "warehouse": str(settings.warehouse if newest_as_of(settings) == day else settings.snapshots / f"{day}.duckdb"),
@@ -165,6 +167,7 @@ def print_summary(summary):
     read, landed, rejected, duplicates = summary["lines"]
     print(f"\nDone: as of {summary['as_of']} in {summary['seconds']} s")
     print(f"  {read:,} lines ever read: {landed:,} landed, {rejected:,} rejected, {duplicates:,} duplicates")
+    print(f"  models {summary['models']}")
     for warning in summary["warnings"]:
         print(f"  ! {warning}")
     print(f"  warehouse  {summary['warehouse']}\n  exports    {summary['exports']}\n  report     {summary['report']}")

@@ -188,6 +188,13 @@ def _check(settings):
     for name, least in at_least.items():
         if getattr(settings, name) < least:
             raise SettingsError(f'"{name}" is {getattr(settings, name)}; it must be {least} or more')
+    if settings.churn_horizon_days and not 7 <= settings.churn_horizon_days <= 365:
+        raise SettingsError(
+            f'"churn_horizon_days" is {settings.churn_horizon_days}; write 7 to 365, or 0 to have it estimated'
+        )
+    for name, most in {"rfm_window_days": 3650, "rfm_hold_days": 365, "train_every_days": 365}.items():
+        if getattr(settings, name) > most:
+            raise SettingsError(f'"{name}" is {getattr(settings, name)}; it must be {most} or less')
     if not 0 <= settings.discount_rate_yearly <= 1:
         raise SettingsError(
             f'"discount_rate_yearly" is {settings.discount_rate_yearly}; write a share from 0.0 (nothing is discounted) to 1.0'

@@ -154,9 +154,11 @@ def test_a_card_says_all_in_both_languages():
         "row_counts": {"training": 5000, "test": 300},
     }
     chinese, english = card_text("churn-0123456789abcdef", content).split("\n\n---\n\n")
+    row = "| 2026-03-01 | 90 | AUC ({}) | 0.8 | 0.75 .. 0.85 | {} | 0.5 | 1,234 |"
+    assert row.format("gradient boosting", "same chance for everyone") in english
+    assert row.format("梯度提升", "对所有人同一概率") in chinese
     for text in (chinese, english):
-        assert "| 2026-03-01 | 90 | auc (boosting) | 0.8 | 0.75 .. 0.85 | base rate | 0.5 | 1,234 |" in text
-        assert "| 2025-02-01 | 365 | auc (boosting) | 0.65 |" in text
+        assert "| 2025-02-01 | 365 | AUC (" in text
         assert "decile_" not in text and "logistic" not in text
         for word in (
             "churn-0123456789abcdef",
@@ -169,9 +171,32 @@ def test_a_card_says_all_in_both_languages():
             "0.4.0",
         ):
             assert word in text, word
-        assert "training 5,000" in text and "`recency_days`" in text
+        assert "`recency_days`" in text
+    assert "training 5,000, test 300" in english and "训练 5,000, 测试 300" in chinese
     assert "不适用" in chinese and "not for" in english.lower()
     assert "What it" not in chinese and not any("\u4e00" <= sign <= "\u9fff" for sign in english)
+
+
+def test_a_card_says_its_message_and_figures_in_its_language():
+    rows = [("orders_rmse", 1.7, "own rate", 2.5, 99), ("lift_10", 2.5, "recency only", 2.0, 99)]
+    rows += [("spend_interval_below", 0.1, "nominal", 0.1, 99), ("orders_pooled_squared_error", 3.0, "mean", 6.4, 99)]
+    figures = newest_figures(make_backtests(FIRST, "churn", FIRST, 90, rows))
+    message = "at the newest cut-off the ranking is reversed or gone (slope 0.00)"
+    content = CONTENT | {"status": "held", "message": message, "backtests": figures}
+    chinese, english = card_text("churn-0123456789abcdef", content).split("\n\n---\n\n")
+    assert f"held ({message})" in english and "暂不使用（最近截点上排序颠倒或失效（斜率 0.00））" in chinese
+    for words in (
+        "订单数：均方根误差",
+        "沿用个人以往频率",
+        "前10%提升度",
+        "仅凭距上次购买天数",
+        "消费额：低于80%区间的占比",
+    ):
+        assert words in chinese, words
+    for words in ("orders: RMSE", "own past rate goes on", "lift at 10 %", "days since the last order alone"):
+        assert words in english, words
+    figures_zh = chinese[chinese.index("| 截点") :].split("\n\n")[0]
+    assert not any(name in figures_zh for name in ("rmse", "rate", "only", "mean", "nominal"))
 
 
 def test_every_text_of_cards_is_in_both_languages():

@@ -74,6 +74,8 @@ def test_a_whole_number_is_a_number(tmp_path):
         ('business_timezone = "../etc/passwd"', {}, "is no IANA time zone"),
         ('reporting_currency = "yuan"', {}, "write an ISO 4217 code"),
         ('phone_country_code = "+86"', {}, 'write digits only, such as "86"'),
+        ("churn_horizon_days = 5", {}, '"churn_horizon_days" is 5; write 7 to 365, or 0 to have it estimated'),
+        ("train_every_days = 100000", {}, '"train_every_days" is 100000; it must be 365 or less'),
         ("churn_horizon_days = -1", {}, '"churn_horizon_days" is -1; it must be 0 or more'),
         (
             "segment_jump_limit = 0.0",

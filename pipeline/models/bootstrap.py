@@ -51,12 +51,19 @@ def interval_of_mean(values, customers, seed, draws=1000, level=LEVEL):
     return interval(means, level)
 
 
+def _line(actual, probability):
+    """Calibration slope and intercept; NaN where any steeper line would fit better still."""
+    if measures.is_separated(actual, probability):
+        return float("nan"), float("nan")
+    return measures.calibration_line(actual, probability)
+
+
 def _slope(actual, probability):
-    return measures.calibration_line(actual, probability)[0]
+    return _line(actual, probability)[0]
 
 
 def _intercept(actual, probability):
-    return measures.calibration_line(actual, probability)[1]
+    return _line(actual, probability)[1]
 
 
 MEASURES = {
@@ -78,7 +85,7 @@ class _Prepared:
         self.sorted_actual = actual[self.order]
         p = np.clip(probability, measures.SMALLEST_PROBABILITY, 1 - measures.SMALLEST_PROBABILITY)
         loss = -(actual * np.log(p) + (1 - actual) * np.log1p(-p))
-        self.line = np.array(measures.calibration_line(actual, probability))
+        self.line = np.array(_line(actual, probability))
         x = logit(p)
         fitted = expit(self.line[0] * x + self.line[1])
         error, curve = actual - fitted, fitted * (1 - fitted)

@@ -6,6 +6,9 @@ from importlib import resources
 import polars as pl
 import yaml
 
+from pipeline.model_messages import STATUS_ZH, translate
+from pipeline.model_names import BASELINES, MEASURES, QUANTITIES
+
 # figures of a backtest that fill pages; they stand in ops.backtests
 LONG_SERIES = r"_decile_\d+$|_mean_x\d"
 WORDS = {
@@ -46,7 +49,6 @@ WORDS = {
         "本文件与同名模型文件仅含参数与汇总数字，不含客户编号与任何个人信息。",
     ),
 }
-STATUS_ZH = {"used": "已采用", "held": "暂不使用"}
 
 
 def card_text(version, content):
@@ -72,21 +74,25 @@ def _card(version, content, language):
     said = {name: words[place] for name, words in WORDS.items()}
     model = read_card_words().get(content["model"]) or read_card_words()["other"]
     training, status = content["training"], content["status"]
-    status = STATUS_ZH.get(status, status) if language == "zh" else status
+    message = content["message"]
+    if language == "zh":
+        status, message = STATUS_ZH.get(status, status), f"（{translate(message)}）"
+    else:
+        message = f" ({message})"
     data = [said["trained_on"].format(content["trained_on"])]
     cut_offs = training.get("cut_offs") or []
     if cut_offs and content["backtests"]:
         data.append(said["cut_offs"].format(cut_offs[0], cut_offs[-1], len(cut_offs)))
     data.append(f"{said['orders']}: {training.get('order_count', 0):,}")
-    data.append(f"{said['rows']}: {_rows(content)}")
+    data.append(f"{said['rows']}: {_rows(content, language)}")
     libraries = {"pipeline": training.get("pipeline"), "python": training.get("python")} | training.get("libraries", {})
     parts = [
         f"# {model['name'][language]}",
-        f"- {said['version']}: `{version}`\n- {said['status']}: {status} ({content['message']})",
+        f"- {said['version']}: `{version}`\n- {said['status']}: {status}{message}",
         *(f"## {said[name]}\n\n{model[name][language]}" for name in ("purpose", "not_for", "limits")),
         f"## {said['data']}\n\n" + "\n".join(f"- {line}" for line in data),
         f"## {said['features']}\n\n{_features(content, model, language)}",
-        f"## {said['metrics']}\n\n{_measured(content, said)}",
+        f"## {said['metrics']}\n\n{_measured(content, said, place)}",
         f"## {said['again']}\n\n{said['again_text']}\n\n"
         f"- {said['settings']}: {_listed(training.get('settings', {}))}\n"
         f"- {said['versions']}: {_listed(libraries)}\n"
@@ -96,10 +102,11 @@ def _card(version, content, language):
     return "\n\n".join(parts)
 
 
-def _rows(content):
+def _rows(content, language):
     counts = content["metrics"].get("row_counts")
     if counts:
-        return ", ".join(f"{name} {count:,}" for name, count in counts.items())
+        names = {name: translate(name) if language == "zh" else name for name in counts}
+        return ", ".join(f"{names[name]} {count:,}" for name, count in counts.items())
     return f"{content['metrics'].get('customer_count', content['row_count']):,}"
 
 
@@ -111,18 +118,32 @@ def _features(content, model, language):
     return model.get("features", {}).get(language, "-")
 
 
-def _measured(content, said):
+def _measured(content, said, place):
     in_use = {content["metrics"].get("champion"), *(content["params"].get("used") or {}).values()}
     rows = [row for row in content["backtests"] if in_use == {None} or row["candidate"] in in_use | {None}]
     if not rows:
         return said["no_backtest"]
     lines = [said["newest"], "", said["columns"], "|---|---:|---|---:|---|---|---:|---:|"]
     for row in rows:
-        figure = f"{row['metric']} ({row['candidate']})" if row["candidate"] else row["metric"]
+        figure = _figure(row["metric"], place)
+        figure += f" ({_name(BASELINES, row['candidate'], place)})" if row["candidate"] else ""
         interval = "" if row["value_low"] is None else f"{_number(row['value_low'])} .. {_number(row['value_high'])}"
-        cells = [row["cut_off"], str(row["horizon_days"]), figure, _number(row["value"]), interval, row["baseline"]]
+        cells = [row["cut_off"], str(row["horizon_days"]), figure, _number(row["value"]), interval]
+        cells.append(_name(BASELINES, row["baseline"], place) if row["baseline"] else "")
         lines.append(f"| {' | '.join([*cells, _number(row['baseline_value'])])} | {row['row_count']:,} |")
     return "\n".join(lines)
+
+
+def _figure(metric, place):
+    """A measure in words: orders_rmse -> orders: RMSE; one that has none stays as it is."""
+    what, _, base = metric.partition("_")
+    if what not in QUANTITIES or base not in MEASURES:
+        return _name(MEASURES, metric, place)
+    return f"{QUANTITIES[what][place]}{(': ', '：')[place]}{MEASURES[base][place]}"
+
+
+def _name(names, name, place):
+    return names[name][place] if name in names else name
 
 
 def _number(value):

@@ -107,8 +107,8 @@ def put_in_challenger(scores, facts, purchases, params, challenger):
         if used[f"{quantity}_90d"] != used[f"{quantity}_365d"]:
             year, high = mean.format(365), high.format(365)
             scores = scores.with_columns(pl.max_horizontal(mean.format(90), year).alias(year))
-            if quantity == "spend":
-                scores = scores.with_columns(pl.max_horizontal(year, high).alias(high))
+            reach = [high, high.replace("365", "90"), *([year] if quantity == "spend" else [])]
+            scores = scores.with_columns(pl.max_horizontal(reach).alias(high))
     year = pl.col("clv_365d_amount")
     return scores.with_columns(
         clv_365d_discounted_amount=(year * worth).round(6),
@@ -147,7 +147,7 @@ def backtest_clv(past, as_of, in_use=None, seed=20260101):
     frames = [make_backtests(as_of, "clv", quarter[0].cut_off, BASE_DAYS, pool_rows("orders", result))]
     used["purchases"] = result.champion
     if result.champion != first:
-        words.append(f"{TITLES[result.champion]} replaces {TITLES[first]}: {say_gain(result, result.champion)}")
+        words.append(f"{TITLES[result.champion]} replaces {TITLES[first]} ({say_gain(result, result.champion)})")
     is_challenged = is_open and sum("boosting" in forecast.candidates for forecast in quarter) >= MIN_ORIGINS
     for days in HORIZONS:
         judged = [forecast for forecast in forecasts if forecast.days == days]

@@ -11,6 +11,7 @@ from scipy.special import expit, logit
 SMALLEST_PROBABILITY = 1e-6
 BOOTSTRAP_DRAWS = 1000
 BOOTSTRAP_GROUPS = 2000
+NEWTON_STEPS = 50
 
 
 def mae(actual, predicted):
@@ -109,7 +110,11 @@ def _count_by_rank(actual, probability):
 
 
 def calibration_line(actual, probability):
-    """(slope, intercept) of the outcome's log-odds on the predicted ones: (1, 0) is perfect calibration."""
+    """(slope, intercept) of the outcome's log-odds on the predicted ones: (1, 0) is perfect calibration.
+
+    Where a threshold parts who had the event from who had not, the likelihood has no maximum: what is found is some steep line,
+    enough to score by (fit_one) and nothing to report. See is_separated.
+    """
     x = logit(np.clip(probability, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY))
     if np.ptp(x) == 0 or np.ptp(actual) == 0:
         return float("nan"), float("nan")
@@ -120,7 +125,32 @@ def calibration_line(actual, probability):
         return np.mean(np.logaddexp(0, odds) - actual * odds), np.array([np.mean(error * x), np.mean(error)])
 
     slope, intercept = minimize(objective, [1.0, 0.0], jac=True, method="L-BFGS-B").x
-    return float(slope), float(intercept)
+    if is_separated(actual, probability):
+        return float(slope), float(intercept)
+    return _sharpen(np.array([slope, intercept]), x, actual)
+
+
+def is_separated(actual, probability):
+    """Whether some threshold of the probability parts who had the event from who had not; at most ties lie on it."""
+    yes, no = probability[actual > 0], probability[actual <= 0]
+    return bool(len(yes) and len(no) and (yes.min() >= no.max() or no.min() >= yes.max()))
+
+
+def _sharpen(line, x, actual):
+    # where nearly all is foretold the objective is so flat that the search stops far from its minimum: Newton's steps go on
+    for _ in range(NEWTON_STEPS):
+        fitted = expit(line[0] * x + line[1])
+        error, curve = actual - fitted, fitted * (1 - fitted)
+        twice, both, once = (curve * x * x).sum(), (curve * x).sum(), curve.sum()
+        of_slope, of_intercept = (error * x).sum(), error.sum()
+        determinant = twice * once - both * both
+        if not determinant > 0:
+            break
+        step = np.array([once * of_slope - both * of_intercept, twice * of_intercept - both * of_slope]) / determinant
+        line = line + step
+        if np.abs(step).max() < 1e-9:
+            break
+    return float(line[0]), float(line[1])
 
 
 def bootstrap_interval(values, seed, level=0.95):

@@ -1,5 +1,6 @@
 """The models of purchases, and which candidate is used: the one in use, until another foretold past cut-offs better than chance."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -125,25 +126,32 @@ def pool_rows(quantity, result):
 
 
 def say_gain(result, name):
-    """How much less squared error than the model in use, in words."""
+    """How much less squared error than the model in use, with its 95 % interval, in words."""
     mean, low, high = result.gains[name]
     before = result.errors[result.in_use]
-    return f"squared error {-mean / before:+.1%} (95 % interval {-high / before:+.1%} to {-low / before:+.1%})"
+    change, least, most = (-100 * gain / before for gain in (mean, high, low))
+    return f"squared error {change:+.1f} %, {least:+.1f} % to {most:+.1f} %"
 
 
 def say_race(result, origins):
-    """What came of a race, in words for the run's message."""
-    where = f"at {origins} cut-off{'s' if origins > 1 else ''}"
+    """What came of a race, in words for the run's message; without "; ", which ends a part of it."""
+    where = f"{origins} cut-off{'s' if origins > 1 else ''}"
     best = [name for name in BASELINES if name in result.errors]
     best = min(best, key=lambda name: result.errors[name])
-    beside = f"squared error {result.errors[best]:.4g} of the baseline '{best}'"
     if result.champion is None:
-        return f"nothing beats the {beside} {where} ({TITLES[result.in_use]} {result.errors[result.in_use]:.4g})"
-    words = f"{TITLES[result.champion]} ({result.errors[result.champion]:.4g} against the {beside} {where})"
+        beaten = f"{TITLES[result.in_use]} {_rmse(result, result.in_use)}"
+        return f"nothing beats the baseline '{best}' (RMSE {_rmse(result, best)}, {beaten}, {where})"
+    errors = f"RMSE {_rmse(result, result.champion)}, baseline '{best}' {_rmse(result, best)}"
+    words = f"{TITLES[result.champion]} ({errors}, {where})"
     if result.beaten_by:
         return f"{words}, since {TITLES[result.in_use]} does not beat the baseline"
     if result.champion != result.in_use:
-        return f"{words} replaces {TITLES[result.in_use]}: {say_gain(result, result.champion)}"
-    for name in result.gains:
-        words += f"; {TITLES[name]} does not replace it: {say_gain(result, name)}"
-    return words
+        return f"{words}, replacing {TITLES[result.in_use]} ({say_gain(result, result.champion)})"
+    return words + "".join(f", {TITLES[name]} not better ({say_gain(result, name)})" for name in result.gains)
+
+
+def _rmse(result, name):
+    """Root of a mean squared error: three digits, whole from 100 on, never an exponent."""
+    value = float(np.sqrt(result.errors[name]))
+    places = max(0, min(4, 2 - math.floor(math.log10(value)))) if value else 0
+    return f"{value:,.{places}f}"

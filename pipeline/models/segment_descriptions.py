@@ -12,7 +12,7 @@ from pipeline.models.segment_names import UNUSUAL
 
 # fact -> how the middle is taken, decimals, English, Chinese; shares as percentages
 ALWAYS = {
-    "order_day_count": ("median", 0, "{} purchase days (all: {})", "购买{}天（全体{}天）"),
+    "order_day_count": ("median", 0, "{} purchase days (all: {})", "下单日{}天（全体{}天）"),
     "recency_days": ("median", 0, "last order {} days ago (all: {})", "距上次下单{}天（全体{}天）"),
     "avg_order_amount": ("median", 0, "basket {} (all: {})", "客单价{}（全体{}）"),
 }
@@ -68,14 +68,16 @@ def _describe(row, everyone, known, share):
         (name for name in OTHERS if name in known), key=lambda name: (-_distance(name, row, everyone), name)
     )
     others = [_say(name, row, everyone) for name in others if _distance(name, row, everyone) >= UNUSUAL]
-    said = [pair for pair in said if pair] + [pair for pair in others if pair][:OTHERS_TOLD]
+    said = [told for told in said if told] + [told for told in others if told][:OTHERS_TOLD]
     percent = f"{100 * share:.0f}" if share >= 0.095 else f"{100 * share:.1f}"
-    english = ", ".join(one for one, _ in said)
-    chinese = "，".join(other for _, other in said)
-    return (
-        f"{english[:1].upper()}{english[1:]}; {percent} % of customers" if said else f"{percent} % of customers",
-        f"{chinese}；占客户{percent}%" if said else f"占客户{percent}%",
-    )
+    english, chinese = [], []
+    for is_median, heading, heading_zh in ((True, "medians: ", "中位数："), (False, "averages: ", "平均值：")):
+        of_kind = [pair for of, *pair in said if of == is_median]
+        if of_kind:
+            english.append(heading + ", ".join(one for one, _ in of_kind))
+            chinese.append(heading_zh + "，".join(other for _, other in of_kind))
+    whole = "; ".join([*english, f"{percent} % of customers"])
+    return whole[:1].upper() + whole[1:], "；".join([*chinese, f"占客户{percent}%"])
 
 
 def _style(name):
@@ -91,7 +93,10 @@ def _distance(name, row, everyone):
 
 
 def _say(name, row, everyone):
-    """The two texts of a fact; None where it is not known of most, or reads the same as everyone's and is no matter of course."""
+    """(whether it is a median, the two texts) of a fact.
+
+    None where it is not known of most, or reads the same as everyone's and is no matter of course.
+    """
     kind, places, english, chinese = _style(name)
     if row[f"known_{name}"] < 0.5 or row[name] is None:
         return None
@@ -99,7 +104,7 @@ def _say(name, row, everyone):
     own, all_own = (f"{_half_up(factor * value, places):,.{places}f}" for value in (row[name], everyone[name]))
     if name in OTHERS and own == all_own:
         return None
-    return english.format(own, all_own), chinese.format(own, all_own)
+    return kind == "median", english.format(own, all_own), chinese.format(own, all_own)
 
 
 def _half_up(value, places):

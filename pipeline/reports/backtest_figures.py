@@ -27,6 +27,8 @@ LEADING = ("auc", "log_loss", "orders_rmse", "spend_rmse", "orders_bias_share", 
 DECIDING = ("log_loss", "orders_rmse", "spend_rmse", "orders_pooled_squared_error", "spend_pooled_squared_error")
 DECILE = re.compile(r"(?:calibration_|(?P<what>orders|spend)_(?:\d+d_)?)?decile_\d\d")
 MOST_ORIGINS = 8
+# standard deviations: two-sided 1 %
+BEYOND_CHANCE = 2.576
 
 
 def find_champions(run):
@@ -55,6 +57,7 @@ def describe_test(rows, champions):
         "leading": _against_the_best(_measures(main)),
         "measures": _measures(main),
         "totals": _totals(main),
+        "level": _level(actual),
         "pictures": draw_deciles([(row["metric"], row["value"], row["baseline_value"]) for row in actual]),
         "candidates": _candidates(latest, champions),
         "course": _course(rows, champions),
@@ -132,6 +135,24 @@ def _totals(rows):
         for row in rows
         if row["metric"] in ("orders_total", "spend_total") and row["value"] and row["baseline_value"] is not None
     }
+
+
+def _level(rows):
+    """{'foretold', 'came', 'verdict'}: the average chance and the share that it came for; None where the test has no chances.
+
+    verdict: 'high' or 'low' where chance alone, were the forecast right, would not come so far in 99 of 100 tests. The sum of
+    independent events has the variance of its deciles at most, so it is rather told too seldom.
+    """
+    tenths = [row for row in rows if DECILE.fullmatch(row["metric"]) and row["metric"].startswith("calibration_")]
+    tenths = [(row["value"], row["baseline_value"], row["row_count"]) for row in tenths]
+    count = sum(rows for _, _, rows in tenths)
+    if not count:
+        return None
+    foretold, came = (sum(one[place] * one[2] for one in tenths) / count for place in (0, 1))
+    spread = math.sqrt(sum(chance * (1 - chance) * rows for chance, _, rows in tenths)) / count
+    gap = foretold - came
+    verdict = None if abs(gap) <= BEYOND_CHANCE * spread else "high" if gap > 0 else "low"
+    return {"foretold": foretold, "came": came, "verdict": verdict}
 
 
 def draw_deciles(rows):

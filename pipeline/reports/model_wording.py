@@ -19,9 +19,21 @@ MODEL_TEXTS = {
         "Scores {0} customers; trained on {1}.",
         "为 {0} 位客户评分；训练于 {1}。",
     ),
-    "model_held": (
-        "It gives no scores tonight: it did no better than its baselines, or is not to be believed.",
-        "本次不给出评分：结果不优于基线，或不可信。",
+    "model_held": ("It gives no scores tonight. {0}", "本次不给出评分。{0}"),
+    "tests_of_held": ("Figures of its test", "查看其测试数据"),
+    "tested_mark": ("tested", "受检"),
+    "beats_tested": ("beats it", "优于受检者"),
+    "loses_tested": ("loses", "不及受检者"),
+    "level": ("On average {0} was foretold, and {1} came: in agreement.", "平均预测概率 {0}，实际发生 {1}：水平相符。"),
+    "level_high": (
+        "On average {0} was foretold, but {1} came: clearly too high. The model has been calibrated on this outcome since; as"
+        " levels move, rely on who ranks before whom more than on the chance itself.",
+        "平均预测概率 {0}，实际仅 {1}：预测明显偏高。此后模型已按该结果重新校准；水平会随时间变动，请更看重高低排序而非概率本身。",
+    ),
+    "level_low": (
+        "On average {0} was foretold, but {1} came: clearly too low. The model has been calibrated on this outcome since; as"
+        " levels move, rely on who ranks before whom more than on the chance itself.",
+        "平均预测概率 {0}，实际达 {1}：预测明显偏低。此后模型已按该结果重新校准；水平会随时间变动，请更看重高低排序而非概率本身。",
     ),
     "model_needs": (
         "It gives no scores tonight: it needs {1} {0} and has {2}.",
@@ -135,46 +147,4 @@ MODEL_TEXTS = {
 EVENTS = {
     "churn": ("share that left", "流失占比"),
     "next_purchase": ("share that bought", "购买占比"),
-}
-MODELS = {
-    "churn": ("Churn", "流失预测"),
-    "next_purchase": ("Next purchase in 30 days", "30天内再次购买"),
-    "contract_churn": ("Churn of contracts", "合约流失预测"),
-    "clv": ("Lifetime value", "客户生命周期价值"),
-    "segments": ("Segments by behaviour", "行为客群"),
-    "rfm": ("RFM", "RFM"),
-    "horizon": ("Churn horizon", "流失判定天数"),
-}
-MEASURES = {
-    "auc": ("AUC", "AUC"),
-    "pr_auc": ("PR-AUC", "PR-AUC"),
-    "log_loss": ("log loss", "对数损失"),
-    "brier": ("Brier score", "Brier 分数"),
-    "lift_10": ("lift at 10 %", "前10%提升度"),
-    "calibration_slope": ("calibration slope (1 is right)", "校准斜率（理想为1）"),
-    "calibration_intercept": ("calibration intercept (0 is right)", "校准截距（理想为0）"),
-    "rmse": ("RMSE", "均方根误差"),
-    "mae": ("mean absolute error", "平均绝对误差"),
-    "bias_share": ("bias of the total", "总量偏差"),
-    "normalised_gini": ("normalised Gini", "归一化基尼系数"),
-    "correlation": ("correlation", "相关系数"),
-    "pooled_squared_error": ("mean squared error, all cut-offs", "全部截点的均方误差"),
-    "interval_coverage": ("share within the 80 % interval", "80%区间覆盖率"),
-    "total": ("total", "合计"),
-}
-QUANTITIES = {"orders": ("orders", "订单数"), "spend": ("spend", "消费额"), "": ("", "")}
-BASELINES = {
-    "base rate": ("same chance for everyone", "对所有人同一概率"),
-    "recency only": ("days since the last order alone", "仅凭距上次购买天数"),
-    "contract_age only": ("days of the contract so far alone", "仅凭合约已执行天数"),
-    "own rate": ("own past rate goes on", "沿用个人以往频率"),
-    "zero": ("nothing for anyone", "一律为零"),
-    "mean": ("the average for everyone", "一律为平均值"),
-    "nominal": ("as intended", "名义值"),
-    "bgnbd": ("BG/NBD", "BG/NBD"),
-    "mbgnbd": ("MBG/NBD", "MBG/NBD"),
-    "paretonbd": ("Pareto/NBD", "Pareto/NBD"),
-    "boosting": ("gradient boosting", "梯度提升"),
-    "gradient boosting": ("gradient boosting", "梯度提升"),
-    "logistic regression": ("logistic regression", "逻辑回归"),
 }

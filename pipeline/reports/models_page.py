@@ -4,19 +4,13 @@ import re
 from datetime import timedelta
 
 from pipeline.meanings import column_meaning
+from pipeline.model_names import feature_meaning
 from pipeline.reports.backtest_figures import describe_test, draw_deciles, find_champions
 from pipeline.reports.figures import fetch_dicts, has_rows
 
 ORDER = ("churn", "next_purchase", "contract_churn", "clv", "segments", "rfm")
 NEEDS = re.compile(r"(?:not enough data: )?(?P<what>.*) \(needs (?P<needs>[\d,]+), has (?P<has>[\d,]+)\)")
 MOST_DRIFTED = 12
-DERIVED = {
-    "gap_ratio": ("days since the last order over the usual gap", "距上次购买天数与平均购买间隔之比"),
-    "expected_gap_days": ("days between purchases to be expected", "预期购买间隔天数"),
-    "expected_gap_ratio": ("days since the last order over the expected gap", "距上次购买天数与预期购买间隔之比"),
-    "days_since_ticket": ("days since the last service ticket", "距上次服务工单天数"),
-    "days_since_interaction": ("days since the last interaction", "距上次互动天数"),
-}
 
 
 def read_models(con, as_of):
@@ -105,10 +99,9 @@ def _drifted(rows):
 
 def _name_of(row):
     """(English, Chinese) words for a feature or score; its own name where there are none."""
-    if row["name"] in DERIVED:
-        return DERIVED[row["name"]]
-    schema, table = ("scores", row["model"]) if row["kind"] == "score" else ("marts", "customer_facts")
-    meaning = column_meaning(schema, table, row["name"])
+    if row["kind"] != "score":
+        return feature_meaning(row["name"]) or (row["name"], row["name"])
+    meaning = column_meaning("scores", row["model"], row["name"])
     return (meaning["en"], meaning["zh"]) if meaning else (row["name"], row["name"])
 
 

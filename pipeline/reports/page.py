@@ -48,7 +48,7 @@ def write_page(con, out_path, language, previous=None, run_summary=None):
         page["changes"] = figures.read_changes(con, as_of)
         page["quality"] = quality.read_quality(con, as_of, summary.get("run_id"))
         page["models"] = models_page.read_models(con, as_of)
-        page["why"] = _explain_absence(page["models"])
+        page["why"] = _explain_absence(words, page["models"])
     return _write(out_path, "report.html.j2", page)
 
 
@@ -89,9 +89,10 @@ def _read_previous(con, previous):
         return None
 
 
-def _explain_absence(models):
+def _explain_absence(words, models):
     """{model: its message} of the models that did not score."""
-    return {model["model"]: model["message"] for model in models if model["status"] != "used" and model["message"]}
+    silent = [model for model in models if model["status"] != "used" and model["message"]]
+    return {model["model"]: words.model_message(model["message"]) for model in silent}
 
 
 def _make_tiles(words, now, before):

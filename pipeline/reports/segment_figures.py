@@ -7,7 +7,7 @@ TRAITS = (
     ("order_count", "orders", "订单数"),
     ("net_spend_amount", "net spend", "净消费"),
     ("avg_order_amount", "average order", "客单价"),
-    ("recency_days", "days since last order", "距上次购买天数"),
+    ("recency_days", "days since last order", "距上次下单天数"),
     ("discount_share", "discount share", "优惠占比"),
     ("night_order_share", "night orders", "夜间订单占比"),
     ("weekend_order_share", "weekend orders", "周末订单占比"),
@@ -104,6 +104,7 @@ def _find_unusual(row, total):
     for column, name, name_zh in TRAITS:
         if row[column] is not None and total[column]:
             ratio = row[column] / total[column]
-            ratios.append((max(ratio, 1 / max(ratio, 0.01)), {"name": name, "name_zh": name_zh, "ratio": ratio}))
+            # next to nothing of what most have little of (returns) says less than its ratio
+            ratios.append((max(ratio, 1 / max(ratio, 0.2)), {"name": name, "name_zh": name_zh, "ratio": ratio}))
     ratios.sort(key=lambda pair: -pair[0])
     return [trait for distance, trait in ratios[:3] if distance >= 1.2]

@@ -1,7 +1,8 @@
 """How the pages speak: every fixed text as (English, Chinese), and numbers as a reader of either language writes them."""
 
-from pipeline.reports.model_messages import message_zh
-from pipeline.reports.model_wording import BASELINES, EVENTS, MEASURES, MODEL_TEXTS, MODELS, QUANTITIES
+from pipeline.model_messages import explain_hold, split_message, translate
+from pipeline.model_names import BASELINES, MEASURES, MODELS, QUANTITIES
+from pipeline.reports.model_wording import EVENTS, MODEL_TEXTS
 
 TEXTS = {
     "title": ("Customer report", "客户洞察报告"),
@@ -139,9 +140,9 @@ TEXTS = {
     "change_merged": ("merged", "已合并"),
     "segments": ("Segments by behaviour", "行为客群"),
     "segments_lead": (
-        "Groups found in the data. The sentence gives the typical customer (medians; averages for shares and service cases)"
-        " beside that of all grouped; multiples and figures below it are averages.",
-        "由数据自动划分的客户群。说明文字为典型客户（中位数；占比与工单为平均值）并列全部分群客户；倍数及其下数字均为平均值。",
+        "Groups found in the data. The sentence gives medians, and averages where it says so, beside those of all grouped;"
+        " multiples of the average and the figures below are averages.",
+        "由数据自动划分的客户群。说明文字给出中位数（注明处为平均值）并列全部分群客户；与平均的倍数及其下数字均为平均值。",
     ),
     "segment_size": (
         "{0} customers: {1} of those grouped, {2} of the spend",
@@ -149,12 +150,13 @@ TEXTS = {
     ),
     "no_segments": ("No behaviour segments tonight: {0}", "本次没有行为客群：{0}"),
     "plain": ("close to the average in everything", "各项均接近平均"),
+    "hardly_any": ("hardly any", "几乎没有"),
     "average_order": ("average order", "平均客单价"),
-    "average_spend": ("net spend", "人均净消费"),
-    "average_orders": ("orders", "人均订单"),
-    "average_recency": ("days since last", "距上次购买"),
-    "average_expected": ("expected, 365 d", "未来365天预期"),
-    "average_churn": ("churn probability", "流失概率"),
+    "average_spend": ("net spend, average", "人均净消费"),
+    "average_orders": ("orders, average", "人均订单"),
+    "average_recency": ("days since last, average", "平均距上次下单"),
+    "average_expected": ("expected, 365 d, average", "人均未来365天预期"),
+    "average_churn": ("churn probability, average", "平均流失概率"),
     "value": ("Value", "客户价值"),
     "value_lead": (
         "Expected value in the next 365 days. The top tenth of buyers holds {0} of it.",
@@ -257,6 +259,19 @@ ENTITIES = {
     "feedback": "评价与调研",
     "opportunities": "商机",
 }
+STEPS = {
+    "Ingest": "读入",
+    "Identity": "身份识别",
+    "Core": "核心数据",
+    "Facts": "客户事实",
+    "Checks": "数据检查",
+    "Scores": "模型评分",
+    "Tags": "标签",
+    "Record": "记录",
+    "Role files": "角色文件",
+    "Exports and report": "导出与报告",
+    "Publish": "发布",
+}
 SYMBOLS = {"CNY": "¥", "USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
 
 
@@ -284,8 +299,20 @@ class Wording:
         return self._named(MODELS, name)
 
     def model_message(self, text):
-        """What a model says of itself; what is not known in Chinese stays as it is."""
-        return message_zh(text) if self.language == "zh" else text
+        """What a model says of itself."""
+        return translate(text) if self.language == "zh" else text
+
+    def message_parts(self, text):
+        """The same, part by part."""
+        return [self.model_message(part) for part in split_message(text)]
+
+    def needed(self, what):
+        """What a model has too little of."""
+        return translate(what) if self.language == "zh" else what
+
+    def why_held(self, text):
+        """Why the model with this message is held, in plain words."""
+        return explain_hold(text)[self.language == "zh"]
 
     def baseline(self, name):
         """A baseline or candidate in words."""
@@ -318,7 +345,17 @@ class Wording:
         """A tick: a chance as a share, else an amount."""
         if what == "spend" and number >= 100:
             return self.money(number)
-        return f"{number:,.4g}" if what else self.share(number, 0)
+        # ten digits hide what a sum of floats adds; never an exponent
+        return f"{number:,.10f}".rstrip("0").rstrip(".") if what else self.share(number, 0)
+
+    def point(self, what, number):
+        """A point of a picture: a chance as a share, orders or money to the hundredth."""
+        if not what:
+            return self.share(number)
+        least = self.money(0.01) if what == "spend" else self.decimal(0.01)
+        if 0 < number < 0.005:
+            return f"<{least}"
+        return self.money(number) if what == "spend" else self.decimal(number, 2 if number < 10 else 1)
 
     def gap_name(self, model, name):
         """What of a forecast is held against what came: the event of a model, or a total such as orders_90d_total."""
@@ -330,12 +367,22 @@ class Wording:
         """Its value, as a share or an amount."""
         return self.share(number) if name == "event_share" else self.amount(name.partition("_")[0], number)
 
+    def multiple(self, name, ratio):
+        """So many times the average; what is next to nothing has no number."""
+        if ratio < 0.05:
+            return name + self("colon") + self("hardly_any")
+        return f"{name} × {self.decimal(ratio, 2 if ratio < 0.95 else 1)}"
+
     def signed_share(self, number):
         """0.123 -> +12.3 %."""
         return ("+" if number > 0 else "") + self.share(number)
 
     def _named(self, names, name):
         return names[name][self.language == "zh"] if name in names else name
+
+    def step(self, title):
+        """A step's title; one that is not known stays as it is."""
+        return STEPS.get(title, title) if self.language == "zh" else title
 
     def entity(self, name):
         """An entity's name; one that is not known stays as it is."""

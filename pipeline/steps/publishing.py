@@ -125,8 +125,8 @@ def publish_night(night, report):
         publish(journal, [*models, vault], kept, folders, named, record)
     if stale:
         night.warn(
-            f"later nights were built on what this one replaces: {', '.join(stale)}; run backfill --from {stale[0]}",
-            f"以下较晚日期基于被替换的结果：{'、'.join(stale)}；请运行 backfill --from {stale[0]}",
+            f"later nights were built on what this one replaces: {', '.join(stale)}; run backfill --from {stale[0]} --to {stale[-1]}",
+            f"以下较晚日期基于被替换的结果：{'、'.join(stale)}；请运行 backfill --from {stale[0]} --to {stale[-1]}",
         )
     prune_snapshots(settings, night.as_of)
     prune_models(settings)

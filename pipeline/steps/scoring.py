@@ -5,6 +5,7 @@ import json
 import polars as pl
 
 from pipeline import ops
+from pipeline.model_messages import word_return, word_status
 from pipeline.models import churn, contract_churn, expected_spend, next_purchase, rfm, segments
 from pipeline.models.churn import run_churn
 from pipeline.models.clv import run_clv
@@ -13,7 +14,6 @@ from pipeline.models.next_purchase import run_next_purchase
 from pipeline.models.records import BACKTEST_SCHEMA, MODEL_RUN_SCHEMA
 from pipeline.models.segment_watch import read_warnings
 from pipeline.models.segments import run_segments
-from pipeline.reports.model_messages import message_zh
 from pipeline.steps.drifting import drift, newest_cut_offs
 from pipeline.steps.rfm_scores import run_rfm_of_night
 from pipeline.steps.training_nights import run_model, write_trainings
@@ -28,8 +28,6 @@ from pipeline.warehouse import (
     write_frame,
 )
 
-MODEL_STATUS_ZH = {"held": "暂不使用", "not enough data": "数据不足"}
-
 
 def score(night, report):
     """RFM, segments, lifetime value, churn, the next purchase and, where there are subscriptions, churn of contracts."""
@@ -37,6 +35,8 @@ def score(night, report):
     con.execute("create schema if not exists scores")
     tonight = frame(con, model_facts("marts.customer_facts") + " order by customer_id")
     runs, backtests = [night.horizon_run], [pl.DataFrame(schema=BACKTEST_SCHEMA)]
+    if night.horizon_run["status"] != "used":
+        night.warn(*word_status("horizon", night.horizon_run["status"], night.horizon_run["message"]))
 
     def keep(table, schema, model, is_every_night=False):
         scores, run, tested = run_model(night, table, schema, model, is_every_night)
@@ -45,10 +45,9 @@ def score(night, report):
         backtests.append(tested)
         report(f"scores.{table}: {run['status']}", len(scores))
         if run["status"] != "used":
-            night.warn(
-                f"{run['model']}: {run['status']}: {run['message']}",
-                f"模型 {run['model']}：{MODEL_STATUS_ZH.get(run['status'], run['status'])}：{message_zh(run['message'])}",
-            )
+            night.warn(*word_status(run["model"], run["status"], run["message"]))
+        elif (before := night.runs_before.get(table, {}).get("status", "used")) != "used":
+            night.warn(*word_return(run["model"], before))
         return run
 
     # each is given what its model file holds on nights that only score, None to train

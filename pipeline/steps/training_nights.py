@@ -78,6 +78,13 @@ def decide_training(night, report):
     report(f"models: {'training' if night.is_training else f'as trained on {trained_on}'}", len(night.kept))
 
 
+def describe_training(training):
+    """A row of ops.trainings in words: trained tonight and why, or since when not."""
+    if training["is_trained_tonight"]:
+        return f"trained tonight: {training['reason']}"
+    return f"as trained on {training['trained_on']}: {training['reason']}"
+
+
 def run_model(night, name, schema, run, is_every_night=False):
     """(scores, model_run, backtests) of a model: trained tonight and its file written, or scored as it was trained.
 

@@ -7,6 +7,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from pipeline.model_messages import find_untranslated
+from pipeline.models import churn, clv, contract_churn, next_purchase, rfm, segments
+from pipeline.models import horizon as churn_horizon
+
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 AS_OF = dt.date(2025, 1, 1)
 
@@ -70,6 +74,23 @@ def summarise_past(days, cut_offs, known_until, horizons=(90, 365)):
             )
         frames.append(facts)
     return pl.concat(frames)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def every_message_has_chinese():
+    """Whatever a model says of itself in any test here, it can say in Chinese (pipeline/model_messages.py)."""
+    with pytest.MonkeyPatch.context() as patched:
+        for room in (churn, clv, contract_churn, churn_horizon, next_purchase, rfm, segments):
+            patched.setattr(room, "make_model_run", _check_message(room.make_model_run))
+        yield
+
+
+def _check_message(make_model_run):
+    def make(as_of, model, status, message, *rest):
+        assert find_untranslated(message) == [], f"{model}: write these parts in pipeline/model_messages.py"
+        return make_model_run(as_of, model, status, message, *rest)
+
+    return make
 
 
 @pytest.fixture

@@ -47,3 +47,41 @@ def test_customers_are_drawn_with_all_their_rows():
     values = np.random.default_rng(1).normal(0, 1, 200)
     low, high = bootstrap.interval_of_mean(np.repeat(values, 3), np.repeat(np.arange(200), 3), 1)
     assert high - low == pytest.approx(2 * 1.96 * values.std() / np.sqrt(200), rel=0.1)
+
+
+def test_who_is_parted_perfectly_has_no_calibration_line():
+    actual, probability = np.repeat([0.0, 1.0], 30), np.linspace(0.1, 0.9, 60)
+    # a tie at the threshold parts them still
+    for forecast in (
+        probability,
+        1 - probability,
+        np.where(actual == 1, np.maximum(probability, 0.5), np.minimum(probability, 0.5)),
+    ):
+        found = bootstrap.draw_measures(actual, {"one": forecast}, 1)["one"]
+        for name in ("calibration_slope", "calibration_intercept"):
+            assert (
+                np.isnan(bootstrap.MEASURES[name](actual, forecast)) and np.isnan(bootstrap.interval(found[name])).all()
+            )
+        assert np.isfinite(found["log_loss"]).all() and np.isfinite(found["auc"]).all()
+
+
+@pytest.mark.parametrize("swapped", [1, 2, 5])
+def test_a_line_near_perfection_lies_within_its_interval(swapped):
+    actual, probability = np.repeat([0.0, 1.0], 200), np.linspace(0.0005, 0.9995, 400)
+    actual[:swapped], actual[-swapped:] = 1, 0
+    actual[199 - swapped : 199], actual[201 : 201 + swapped] = 1, 0
+    found = bootstrap.draw_measures(actual, {"one": probability}, 1)["one"]
+    for name in ("calibration_slope", "calibration_intercept"):
+        low, high = bootstrap.interval(found[name])
+        assert low <= bootstrap.MEASURES[name](actual, probability) <= high, name
+
+
+def test_the_line_of_a_flat_likelihood_is_found_to_the_end():
+    rng = np.random.default_rng(3)
+    odds = rng.choice([-1.0, 1.0], 4_000) * rng.uniform(2, 4, 4_000)
+    actual = (rng.random(4_000) < 1 / (1 + np.exp(-3 * odds))).astype(float)
+    probability = 1 / (1 + np.exp(-odds))
+    slope, intercept = measures.calibration_line(actual, probability)
+    error = actual - 1 / (1 + np.exp(-slope * odds - intercept))
+    # at the maximum both sums of errors are zero
+    assert abs(error.sum()) < 1e-6 and abs((error * odds).sum()) < 1e-6

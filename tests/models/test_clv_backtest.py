@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import re
 
 import numpy as np
 import polars as pl
@@ -128,7 +129,11 @@ def test_the_challenger_replaces_what_it_beats(complaints):
     assert used["orders_90d"] == used["spend_90d"] == "boosting"
     # no cut-off lies a year back: nobody could judge a year
     assert used["purchases"] == used["orders_365d"] == used["spend_365d"] != "boosting"
-    assert "orders of 90 days: gradient boosting" in run["message"] and "replaces" in run["message"]
+    assert re.search(
+        r"orders of 90 days: gradient boosting \(RMSE [\d.]+, baseline '\w+' [\d.]+, 2 cut-offs\), replacing BG/NBD"
+        r" \(squared error -[\d.]+ %, -[\d.]+ % to -[\d.]+ %\)",
+        run["message"],
+    )
     assert dict(backtests.schema) == BACKTEST_SCHEMA
     by_complaint = (
         scores.join(tonight, on="customer_id").group_by("complaint_count").agg(pl.col("clv_90d_amount").mean())
@@ -231,7 +236,7 @@ def test_a_shop_where_nobody_came_back_is_held(make_facts):
     past = simulate_past(make_facts, 300, 1, QUARTERS[:2], complainer_share=1.0)
     scores, run, backtests = run_clv(simulate_past(make_facts, 300, 2, [AS_OF]), AS_OF, past)
     assert (run["status"], len(scores), run["row_count"]) == ("held", 0, 0)
-    assert "orders of 90 days: nothing beats the squared error 0 of the baseline 'zero'" in run["message"]
+    assert "orders of 90 days: nothing beats the baseline 'zero' (RMSE 0, " in run["message"]
     # measures without a meaning there are null, and no error
     shares = backtests.filter(pl.col("metric") == "orders_bias_share")
     assert len(shares) and shares["value"].null_count() == len(shares)

@@ -252,9 +252,10 @@ def test_a_description_counted_by_hand(make_facts):
     told = describe_segments(customers, ids)
     assert describe_segments(customers[:6], ids[:6])[1] == ("Fewer than five customers", "不足5位客户")
     assert told[1] == (
-        "1 purchase days (all: 5), last order 200 days ago (all: 65), basket 1,200 (all: 520),"
-        " 17 % of orders online (all: 58 %); 50 % of customers",
-        "购买1天（全体5天），距上次下单200天（全体65天），客单价1,200（全体520），线上订单占17%（全体58%）；占客户50%",
+        "Medians: 1 purchase days (all: 5), last order 200 days ago (all: 65), basket 1,200 (all: 520);"
+        " averages: 17 % of orders online (all: 58 %); 50 % of customers",
+        "中位数：下单日1天（全体5天），距上次下单200天（全体65天），客单价1,200（全体520）；"
+        "平均值：线上订单占17%（全体58%）；占客户50%",
     )
     # the gap is not known of most of segment 1, and told of 2, where it is not everyone's
     assert "usually orders every 15 days (all: 15)" not in told[2][0] and "100 % of orders online" in told[2][0]
