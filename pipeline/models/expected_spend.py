@@ -62,8 +62,9 @@ def fit_clv(facts, name="bgnbd"):
     b), gamma_gamma {p, q, gamma} or None, mean_spend_amount, spend_fallback.
 
     Where Gamma-Gamma is None, spend_fallback says what stands in its place. 'mean': everyone's spend a day is that of all, with
-    fewer than 20 customers with repeat spend, or where no finite mean can be fitted. 'own': it is the customer's own
-    average so far, where frequency and spend hang together. Raises NotEnoughData below 50 customers or 20 repeaters.
+    fewer than 20 customers with repeat spend, or where the fit is not to be believed. 'own': it is the customer's own
+    average so far, where frequency and spend hang together or no finite mean can be fitted (clv_checks.doubt_spend).
+    Raises NotEnoughData below 50 customers or 20 repeaters.
     """
     return fit_purchases(summarise_purchases(facts), name)[0]
 
