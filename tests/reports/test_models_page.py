@@ -252,6 +252,8 @@ def test_what_a_model_lacks_is_said_once(tmp_path, language):
     page = page_of(warehouse([make_model_run(AS_OF, "clv", "not enough data", message, 0)]), tmp_path, language)
     panel = page[page.index('<div class="model">') :]
     assert panel.count({"en": "second purchase day", "zh": "第二个购买日"}[language]) == 1
+    # nor is a version named that has no file
+    assert 'class="note"' not in panel[: panel.index('class="missing"')]
     # the section on value has no model panel, and says it in the same language
     value = page[page.index('<section id="value">') : page.index('<section id="churn">')]
     assert {"en": message, "zh": "数据不足：有第二个购买日的客户（需要 20，现有 3）"}[language] in value
