@@ -15,6 +15,8 @@ from pipeline.models import tree_shapley
 from pipeline.models.boosted_trees import read_trees, trees_from_dict, trees_to_dict
 
 MAX_LEVELS = 50
+# a level of fewer customers is nearly a person's, and a model file names its levels
+MIN_LEVEL_CUSTOMERS = 5
 MIN_MISSING_SHARE = 0.005
 
 
@@ -39,15 +41,19 @@ def fit_encoding(frame, numeric, categorical):
     levels = {}
     for name in categorical:
         if name in frame_columns and frame[name].drop_nulls().n_unique() > 1:
-            counts = frame[name].drop_nulls().value_counts().sort("count", name, descending=[True, False])
-            levels[name] = counts[name].head(MAX_LEVELS).to_list()
+            who = pl.col("customer_id").n_unique() if "customer_id" in frame_columns else pl.len()
+            counts = frame.group_by(name).agg(pl.len().alias("rows"), who.alias("customers")).drop_nulls()
+            common = counts.filter(pl.col("customers") >= MIN_LEVEL_CUSTOMERS)
+            known = common.sort("rows", name, descending=[True, False])[name].head(MAX_LEVELS).to_list()
+            if known:
+                levels[name] = known
     return Encoding(kept, levels)
 
 
 def encode(frame, encoding):
     """Float array (n_rows, n_features): numbers as they are, categories as level numbers, NaN where missing.
 
-    A level that the training did not see gets the number of a level of its own, shared by all such.
+    A level that the training did not see, or of fewer than five customers, gets the number of a level of its own, shared by all such.
     """
     columns = [pl.col(name).cast(pl.Float64) for name in encoding.numeric]
     columns += [

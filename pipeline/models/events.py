@@ -74,7 +74,7 @@ def fit_event(event, training, calibration, test, seed=20260101, window_days=Non
 
     training, calibration, test: frames sorted by key (customer_id, as_of) with the features and the label, at cut-offs whose
     windows do not overlap. window_days: length of the label windows, by which the cut-offs of training serve as further
-    origins; None: one origin. champion: name of the classifier in use before, or None. tonight: the rows that will be
+    origins; None: one origin. champion: name of the classifier in use on the last night, or None. tonight: the rows that will be
     scored, for the check that past and present look alike; or None.
     """
     for name, rows in {"training": training, "calibration": calibration, "test": test}.items():
@@ -88,7 +88,7 @@ def fit_event(event, training, calibration, test, seed=20260101, window_days=Non
             break
         origins.append(event_origins.try_origin(event, *sets, seed))
     kind, versus = _choose(origins, champion, seed)
-    status, message = _judge(origins, kind.name, seed)
+    status, message = _judge(origins, kind.name, seed, kind.name == champion)
     leaks = find_leaks(event, pl.concat([training, calibration]), test, origins[0], tonight, seed)
     if leaks:
         status, message = "held", leaks
@@ -161,7 +161,9 @@ def _choose(origins, champion, seed):
     return names[champion], found
 
 
-def _judge(origins, name, seed):
+def _judge(origins, name, seed, is_in_use=False):
+    """('used' or 'held', why). What is in use stays while it is better over the origins at all: a shop near the line would
+    else have scores on one night and none on the next."""
     newest = origins[0]
     slope = newest.slopes[name]
     if not slope > 0:
@@ -172,11 +174,11 @@ def _judge(origins, name, seed):
     losses = {one: float(np.mean(event_origins.row_losses(newest.actual, p))) for one, p in newest.forecasts.items()}
     best = min(newest.baselines, key=lambda baseline: losses[baseline])
     against = f"test log loss {losses[name]:.4f}, baseline '{best}' {losses[best]:.4f}"
-    if not losses[name] < losses[best]:
+    if not (is_in_use or losses[name] < losses[best]):
         return "held", f"{name} is no better than the baseline at the newest test cut-off: {against}"
     for baseline in newest.baselines:
         difference, low, high = compare_losses(origins, name, baseline, seed)
-        if not high < 0:
+        if not (difference if is_in_use else high) < 0:
             return "held", (
                 f"{name} is no better than the baseline '{baseline}' beyond chance: log loss {difference:+.4f}"
                 f" ({low:+.4f} to {high:+.4f}) over {len(origins)} test cut-off(s)"

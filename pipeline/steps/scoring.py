@@ -66,7 +66,8 @@ def score(night, report):
     def foretell(name, schema, run, windows, bands, *horizon):
         # the final fit learns from all but the newest cut-off; three models' training sets would fill the memory until then
         looked_at[name] = (newest_cut_offs(pl.concat(windows[:2])), tonight)
-        in_use, last = (_last_params(night, name) or {}).get("classifier"), _last_bands(night, name, bands)
+        before, last = night.runs_before.get(name, {}), _last_bands(night, name, bands)
+        in_use = json.loads(before["params"]).get("classifier") if before.get("status") == "used" else None
         keep(name, schema, lambda kept: run(tonight, as_of, *windows, *horizon, settings.seed, in_use, last, kept))
 
     days = night.horizon_days

@@ -103,6 +103,12 @@ def test_a_tiny_shop_can_be_written(tmp_path, customers):
     assert Shop(tmp_path, customers).said["people"] == customers
 
 
+@pytest.mark.parametrize("seed", [1, 3, 20260101])
+def test_a_shop_whose_people_work_for_no_company_can_be_written(tmp_path, seed):
+    demo.write_demo(tmp_path / "in", tmp_path / "truth", 2, seed, AS_OF)
+    assert pl.read_parquet(tmp_path / "truth" / "customers.parquet").height == 2
+
+
 def test_every_file_has_the_lines_that_were_said(shop):
     on_disk = {path.name: len(shop.rows(path.name)) - 1 for path in shop.inbox.iterdir()}
     assert on_disk == shop.said["files"]

@@ -101,6 +101,13 @@ def test_held_unless_every_baseline_is_beaten_beyond_chance():
     assert status == "held" and "newest" in message
 
 
+def test_what_is_in_use_stays_while_it_is_better_at_all():
+    nearly = [make_origin(gain=0.33, n=100)]
+    assert events._judge(nearly, "logistic regression", 1)[0] == "held"
+    assert events._judge(nearly, "logistic regression", 1, is_in_use=True)[0] == "used"
+    assert events._judge([make_origin(gain=0.15)], "logistic regression", 1, is_in_use=True)[0] == "held"
+
+
 def test_honest_features_are_believed():
     model = events.fit_event(EVENT, *make_sets(n=600), window_days=90, tonight=make_rows(DAYS[5], seed=9))
     assert model.status == "used", model.message

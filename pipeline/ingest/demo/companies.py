@@ -62,7 +62,8 @@ def draw_companies(rng, people: People, end: int) -> tuple[Companies, People]:
     """The companies of a block of people, and the people with the e-mail addresses that their work gives some of them."""
     count = len(people)
     employed = np.flatnonzero(rng.random(count) < EMPLOYED_SHARE)
-    company_count = -(-employed.size // PEOPLE_A_COMPANY)
+    # one at least: a small shop may have nobody who works for it
+    company_count = max(1, -(-employed.size // PEOPLE_A_COMPANY))
     number = people.number[:1] + np.arange(company_count)
     employer = np.full(count, NOBODY)
     employer[employed] = pick(rng, range(company_count), employed.size, 1 / np.arange(2, company_count + 2))
