@@ -58,7 +58,9 @@ def contents(path):
         ).fetchall()
         found = {}
         for schema, table, columns in tables:
-            kept = ", ".join(f'"{name}"' for name in columns if name not in RUN_COLUMNS)
+            # memberships have no modified time: they are known since their file was taken in, at another time in each run
+            of_run = RUN_COLUMNS | ({"known_at"} if table == "subscriptions" else set())
+            kept = ", ".join(f'"{name}"' for name in columns if name not in of_run)
             if table not in ("runs", "files", "audit"):
                 found[f"{schema}.{table}"] = con.execute(
                     f"select count(*), sum(hash({kept})::hugeint)::varchar from {schema}.{table}"

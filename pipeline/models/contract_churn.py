@@ -7,23 +7,12 @@ import polars as pl
 from scipy.special import expit
 
 from pipeline.models import measures
-from pipeline.models.bands import MARGIN, choose_bands
 from pipeline.models.churn import BANDS, SCHEMA
-from pipeline.models.churn_reasons import word_reasons
 from pipeline.models.classifiers import encode
 from pipeline.models.contract_reasons import CATEGORICAL, NUMERIC, REASON_OF, REASONS, add_derived
-from pipeline.models.event_files import model_from_dict, model_to_dict
-from pipeline.models.events import (
-    Event,
-    check_windows,
-    describe_model,
-    fit_event,
-    make_event_backtests,
-    on_one_thread,
-)
-from pipeline.models.records import NotEnoughData, make_model_run, no_backtests
+from pipeline.models.event_scores import run_event, score_event
+from pipeline.models.events import Event, fit_event
 
-CHUNK_ROWS = 200_000
 CONTRACT_CHURN = Event(
     "contract_churned",
     "is_churned",
@@ -57,24 +46,19 @@ def run_contract_churn(
     cut-off + horizon_days) of the three, or test's and tonight, overlap. kept: what the model file of an earlier night holds;
     then nothing is fitted, and it scores.
     """
-    if kept:
-        scores = predict_contract_churn(facts, model_from_dict(kept, CONTRACT_CHURN), previous_bands)
-        return scores, make_model_run(as_of, "contract_churn", "used", "", len(scores)), no_backtests()
-    check_windows("contract_churn", training, calibration, test, as_of, horizon_days)
-    try:
-        model = fit_contract_churn(training, calibration, test, horizon_days, seed, champion, facts)
-    except NotEnoughData as error:
-        run = make_model_run(as_of, "contract_churn", "not enough data", str(error), 0)
-        return pl.DataFrame(schema=SCHEMA), run, no_backtests()
-    scores = pl.DataFrame(schema=SCHEMA)
-    if model.status == "used":
-        scores = predict_contract_churn(facts, model, previous_bands)
-    params = describe_model(model) | {"horizon_days": horizon_days, "bands": dict(BANDS) | {"margin": MARGIN}}
-    whole = model_to_dict(model)
-    run = make_model_run(
-        as_of, "contract_churn", model.status, model.message, len(scores), params, model.metrics, whole
+    return run_event(
+        "contract_churn",
+        CONTRACT_CHURN,
+        SCHEMA,
+        BANDS,
+        as_of,
+        (training, calibration, test),
+        horizon_days,
+        {"horizon_days": horizon_days},
+        lambda *sets: fit_contract_churn(*sets, horizon_days, seed, champion, facts),
+        lambda model: predict_contract_churn(facts, model, previous_bands),
+        kept,
     )
-    return scores, run, make_event_backtests(as_of, "contract_churn", horizon_days, model)
 
 
 def fit_contract_churn(training, calibration, test, horizon_days=90, seed=20260101, champion=None, tonight=None):
@@ -87,24 +71,13 @@ def fit_contract_churn(training, calibration, test, horizon_days=90, seed=202601
     return fit_event(CONTRACT_CHURN, *sets, seed, window_days=horizon_days, champion=champion, tonight=to_score)
 
 
-@on_one_thread()
 def predict_contract_churn(facts, model, previous_bands=None):
     """Scores of SCHEMA for tonight's customers with a contract who did not refuse profiling, sorted by customer_id.
 
     Bands and reasons are made as churn's: see predict_churn.
     """
-    customers = _select_with_contract(facts)
-    parts = [pl.DataFrame(schema=SCHEMA)]
-    for start in range(0, len(customers), CHUNK_ROWS):
-        chunk = customers[start : start + CHUNK_ROWS]
-        values = encode(chunk, model.encoding)
-        probability = pl.Series(expit(model.log_odds(values))).round(6)
-        contributions = model.contributions(values, REASON_OF, len(REASONS))
-        scores = chunk.select("customer_id", "as_of", churn_probability=probability, churn_band=None)
-        scores = scores.hstack(word_reasons(chunk, contributions, REASONS))
-        parts.append(scores.select(pl.col(name).cast(kind) for name, kind in SCHEMA.items()))
-    scores = pl.concat(parts)
-    return scores.with_columns(churn_band=choose_bands(scores, "churn_probability", BANDS, previous_bands))
+    customers = _with_contract(facts)
+    return score_event(customers, model, SCHEMA, BANDS, previous_bands, REASONS, REASON_OF, add_derived)
 
 
 def cross_fit_contract_churn(rows, numeric, categorical, rule_column, folds=5, seed=20260101):
@@ -144,8 +117,12 @@ def measure_folds(actual, probability, fold_of):
     }
 
 
-def _select_with_contract(facts):
+def _with_contract(facts):
     if "has_contract" not in facts.columns:
         facts = facts.with_columns(has_contract=pl.lit(False))
     allowed = pl.col("is_profiling_allowed").fill_null(True)
-    return add_derived(facts.filter(pl.col("has_contract").fill_null(False) & allowed)).sort("customer_id", "as_of")
+    return facts.filter(pl.col("has_contract").fill_null(False) & allowed)
+
+
+def _select_with_contract(facts):
+    return add_derived(_with_contract(facts)).sort("customer_id", "as_of")

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from pipeline.model_messages import find_untranslated
-from pipeline.models import churn, clv, contract_churn, next_purchase, rfm, segments
+from pipeline.models import clv, event_scores, rfm, segments
 from pipeline.models import horizon as churn_horizon
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
@@ -80,7 +80,7 @@ def summarise_past(days, cut_offs, known_until, horizons=(90, 365)):
 def every_message_has_chinese():
     """Whatever a model says of itself in any test here, it can say in Chinese (pipeline/model_messages.py)."""
     with pytest.MonkeyPatch.context() as patched:
-        for room in (churn, clv, contract_churn, churn_horizon, next_purchase, rfm, segments):
+        for room in (event_scores, clv, churn_horizon, rfm, segments):
             patched.setattr(room, "make_model_run", _check_message(room.make_model_run))
         yield
 
