@@ -183,6 +183,10 @@ PATTERNS = (
         "有消费的复购客户：需要 {0}，现有 {1}",
     ),
     # lifetime value: what was said at past cut-offs
+    (
+        r"(\d+) days not judged: no past cut-off with as many days of orders before and after it",
+        "{0} 天未作检验：没有前后各满 {0} 天订单的历史截点",
+    ),
     (r"not judged: no past cut-off whose (\d+) days have passed", "未作检验：尚无满 {0} 天的历史截点"),
     (
         r"not judged: no past cut-off with enough customers whose (\d+) days have passed",

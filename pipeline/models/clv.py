@@ -151,6 +151,8 @@ def backtest_clv(past, as_of, in_use=None, seed=20260101):
     is_challenged = is_open and sum("boosting" in forecast.candidates for forecast in quarter) >= MIN_ORIGINS
     for days in HORIZONS:
         judged = [forecast for forecast in forecasts if forecast.days == days]
+        if not judged:
+            words.append(f"{days} days not judged: no past cut-off with as many days of orders before and after it")
         for quantity in QUANTITIES:
             figure = f"{quantity}_{days}d"
             used[figure] = used["purchases"]

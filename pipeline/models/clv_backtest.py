@@ -50,13 +50,17 @@ def select_customers(past):
 
 
 def choose_origins(past, days):
-    """Cut-offs whose window of so many days has passed, newest first, windows not overlapping; at most 4 of 90 days, else 1."""
+    """Cut-offs whose window of so many days has passed, newest first, windows not overlapping; at most 4 of 90 days, else 1.
+
+    At least as many days of orders lie before each: what a few months say of a year is no measure of tonight's forecast.
+    """
     name = outcome_columns(days)[0]
     if name not in past.columns:
         return []
-    chosen = []
+    chosen, first = [], past["first_order_on"].min()
     for day in sorted(past.filter(pl.col(name).is_not_null())["as_of"].unique(), reverse=True):
-        if not chosen or day + timedelta(days=days) <= chosen[-1]:
+        is_apart = not chosen or day + timedelta(days=days) <= chosen[-1]
+        if is_apart and day - timedelta(days=days) >= first:
             chosen.append(day)
     return chosen[: MOST_ORIGINS.get(days, 1)]
 

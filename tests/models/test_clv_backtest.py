@@ -227,9 +227,13 @@ def test_what_was_known_at_an_origin():
 def test_origins_are_the_newest_whose_windows_do_not_overlap():
     days = [AS_OF - dt.timedelta(days=45 * back) for back in range(1, 12)]
     passed = [1.0 if day + dt.timedelta(days=90) <= AS_OF else None for day in days]
-    past = pl.DataFrame({"as_of": days, "orders_next_90d": passed})
+    first = AS_OF - dt.timedelta(days=2000)
+    past = pl.DataFrame({"as_of": days, "orders_next_90d": passed, "first_order_on": first})
     assert choose_origins(past, 90) == [AS_OF - dt.timedelta(days=90 * back) for back in (1, 2, 3, 4)]
     assert choose_origins(past, 365) == []
+    # 90 days of orders lie before the cut-off 270 days ago, not before the next
+    young = past.with_columns(first_order_on=pl.lit(AS_OF - dt.timedelta(days=360)))
+    assert choose_origins(young, 90) == [AS_OF - dt.timedelta(days=90 * back) for back in (1, 2, 3)]
 
 
 def test_a_shop_where_nobody_came_back_is_held(make_facts):
