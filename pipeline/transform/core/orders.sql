@@ -22,12 +22,14 @@ final as (
         -- a cancellation without a time of its own dates from the record's last change; an order never known otherwise
         -- was never one, as a first version extends backwards
         case
-            when orders.status = 'cancelled' then coalesce(
-                orders.cancelled_at,
-                orders.updated_at,
-                case when orders.valid_from is null then orders.ordered_at end,
-                orders.known_at
-            )
+            when orders.status = 'cancelled'
+                then
+                    coalesce(
+                        orders.cancelled_at,
+                        orders.updated_at,
+                        case when orders.valid_from is null then orders.ordered_at end,
+                        orders.known_at
+                    )
             else orders.cancelled_at
         end as cancelled_at,
         orders.status,

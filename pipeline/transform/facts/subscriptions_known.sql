@@ -1,7 +1,7 @@
 -- One row per subscription of who is in scope, as it was known at the cut-off. Key: (source, subscription_id, as_of).
--- The terms (plan, amount) date from the beginning; the status, and an end that is yet to come, only from when the version
--- that says them became known. Whose status says that it ended, without a date, ended when that became known; where it was
--- never known otherwise nobody knows when it ended, and it is left out.
+-- The terms (plan, amount) date from the beginning; the status, and an end that is yet to come, only from when the
+-- version that says them became known. Whose status says that it ended, without a date, ended when that became known;
+-- where it was never known otherwise nobody knows when it ended, and it is left out.
 -- lapses_at: 14 days after its end. Until then it may still be renewed, and whose it was has not left yet.
 with subscriptions_as_known as (
 
