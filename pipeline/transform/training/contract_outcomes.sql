@@ -1,5 +1,4 @@
--- One row per customer whose contract runs when the horizon after a cut-off is over.
--- Key: (customer_id, as_of, horizon_days).
+-- One row per customer with a contract at the horizon's end. Key: (customer_id, as_of, horizon_days).
 -- What came true by as_of + horizon, known tonight. Whose contract ended before, and has not been renewed by then, is
 -- not here; one that ended in the last 14 days may still be renewed, and is. Who counted as several customers at the
 -- cut-off kept the contract under each of their ids.
