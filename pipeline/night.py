@@ -54,7 +54,8 @@ class Night:
         self.con = connect(settings, self.scratch)
         self.landings, self.warnings, self.steps = [], [], []
         self.previous, self.is_previous_earlier, self.lines = None, False, None
-        # how long without an order is gone, and past days at which models learn: set with the facts
+        # until when orders are known, how long without one is gone, and past days at which models learn: set with the facts
+        self.orders_until, self.freshness = as_of, None
         self.horizon_days, self.horizon_run, self.cut_offs = None, None, []
 
     def warn(self, en, zh):

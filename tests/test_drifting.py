@@ -23,6 +23,10 @@ class Night(SimpleNamespace):
     def warn(self, en, zh):
         self.warnings.append((en, zh))
 
+    @property
+    def orders_until(self):
+        return self.as_of
+
     def rows(self, where="true"):
         return self.con.sql(f"select * from ops.drift where {where} order by all").pl().to_dicts()
 

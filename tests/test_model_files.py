@@ -234,6 +234,7 @@ class Nights:
             con=con,
             settings=self.settings,
             as_of=day,
+            orders_until=day,
             landings=landings,
             previous="previous" if previous else None,
             scratch=scratch,

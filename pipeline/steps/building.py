@@ -9,6 +9,7 @@ from pipeline.ingest.connection import define_keyed
 from pipeline.ingest.contracts import load_contracts
 from pipeline.ingest.suites import check_entities
 from pipeline.settings import contact_limits
+from pipeline.steps.freshness import find_orders_until, freshness_check
 from pipeline.steps.training_nights import decide_training
 from pipeline.steps.training_sets import choose_cut_offs, outcome_horizons
 from pipeline.transform.build import (
@@ -130,6 +131,7 @@ def core(night, report):
 
 def facts(night, report):
     """What was known of each customer before as_of, and before each training cut-off."""
+    find_orders_until(night)
     decide_training(night, report)
     choose_cut_offs(night, _kept_horizon(night))
     build_facts(
@@ -168,8 +170,10 @@ def checks(night, report):
         ).fetchall()
         before = {entity: int(count) for entity, count in rows}
     results = check_entities(night.con, delivered, night.run_id, night.as_of, before)
-    ops.append_history(night.con, "checks", results.select(*ops.CHECKS), night.as_of, None)
-    failed = results.filter(~pl.col("success"))
+    results = pl.concat([results.select(*ops.CHECKS), freshness_check(night)])
+    ops.append_history(night.con, "checks", results, night.as_of, None)
+    # whether orders still come is told in words of its own
+    failed = results.filter(~pl.col("success") & (pl.col("rule") != "stale"))
     for row in failed.iter_rows(named=True):
         where = f"{row['entity']} {row['column_name'] or ''} {row['rule']}: {row['message']}"
         night.warn(f"check failed: {where}", f"检查未通过：{where}")

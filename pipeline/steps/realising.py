@@ -51,7 +51,7 @@ def _realise(night, snapshots, runs, model, column, days, what):
         if model not in runs_then or (model, column) not in columns:
             continue
         known = _forecast(runs_then[model], days, day)
-        if day + timedelta(days=known["horizon_days"]) <= night.as_of:
+        if day + timedelta(days=known["horizon_days"]) <= night.orders_until:
             attach(night.con, path, "snapshot")
             found = _judge(night, model, column, day, known["horizon_days"], what)
             night.con.execute("detach snapshot")

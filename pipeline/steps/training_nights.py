@@ -4,6 +4,7 @@ import hashlib
 import json
 import platform
 from dataclasses import fields
+from datetime import timedelta
 from importlib import metadata
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def decide_training(night, report):
         "as_of": night.as_of,
         "is_trained_tonight": night.is_training,
         "trained_on": trained_on,
-        "reason": reason or f"within {night.settings.train_every_days} days of the last training, and nothing changed",
+        "reason": reason or _why_not(night),
         "conditions": to_json(at_training),
     }
     report(f"models: {'training' if night.is_training else f'as trained on {trained_on}'}", len(night.kept))
@@ -158,9 +159,6 @@ def _reason(night, before, tonight):
     """Why tonight trains, None when it does not."""
     if before is None:
         return "no training before"
-    age = (night.as_of - before["trained_on"]).days
-    if age >= night.settings.train_every_days:
-        return f"the last training was {age} days ago"
     then = json.loads(before["conditions"])
     for name, what in (
         ("settings", "a setting"),
@@ -169,10 +167,24 @@ def _reason(night, before, tonight):
     ):
         if then.get(name) != tonight[name]:
             return f"{what} changed since the last training"
+    # nothing new to learn, but silence
+    if night.orders_until < night.as_of:
+        return None
+    age = (night.as_of - before["trained_on"]).days
+    if age >= night.settings.train_every_days:
+        return f"the last training was {age} days ago"
     orders = then.get("order_count", 0)
     if not orders / GROWTH <= tonight["order_count"] <= orders * GROWTH:
         return f"{tonight['order_count']:,} orders are known, {orders:,} were at the last training"
     return None
+
+
+def _why_not(night):
+    if night.orders_until < night.as_of:
+        return (
+            f"no order since {night.orders_until - timedelta(days=1)}: not trained on days whose orders may be missing"
+        )
+    return f"within {night.settings.train_every_days} days of the last training, and nothing changed"
 
 
 def _conditions(night):

@@ -46,7 +46,7 @@ def choose_cut_offs(night, kept):
         night.as_of, oldest, read_gaps, settings.churn_horizon_days, kept, settings.seed
     )
     night.horizon_days = days
-    cut_offs = [night.as_of - timedelta(days=days * back) for back in range(1, MAX_CUT_OFFS + 1)]
+    cut_offs = [night.orders_until - timedelta(days=days * back) for back in range(1, MAX_CUT_OFFS + 1)]
     enough = [day for day in cut_offs if oldest and day - timedelta(days=days) >= oldest]
     night.cut_offs = [day for day in enough if night.is_training and (first is None or day >= first)]
 
@@ -55,13 +55,15 @@ def outcome_horizons(night):
     """(cut-off, days) pairs whose outcomes the models are trained and judged on."""
     pairs = {(day, days) for day in night.cut_offs for days in (night.horizon_days, next_purchase.DAYS)}
     pairs |= set(clv_windows(night))
-    # a window must have ended
-    return sorted(pair for pair in pairs if pair[0] + timedelta(days=pair[1]) <= night.as_of)
+    # a window must have ended, and orders be known until its end
+    return sorted(pair for pair in pairs if pair[0] + timedelta(days=pair[1]) <= night.orders_until)
 
 
 def clv_windows(night):
     """(cut-off, days) of the windows that lifetime value learns from and is judged on: those that have passed by tonight."""
-    return [(day, days) for day in night.cut_offs for days in HORIZONS if day + timedelta(days=days) <= night.as_of]
+    return [
+        (day, days) for day in night.cut_offs for days in HORIZONS if day + timedelta(days=days) <= night.orders_until
+    ]
 
 
 def clv_past(night):
@@ -110,7 +112,7 @@ def contract_windows(night):
 
 
 def _label(night, days, who, outcomes, label):
-    usable = [day for day in night.cut_offs if day + timedelta(days=days) <= night.as_of]
+    usable = [day for day in night.cut_offs if day + timedelta(days=days) <= night.orders_until]
     # each a window or more before the next: cut-offs may lie closer together than the label windows are long
     apart = []
     for day in usable:

@@ -45,3 +45,27 @@ def test_a_cancellation_dates_from_what_is_known_of_it(tmp_path):
     assert rows_of(con, "select order_count, net_spend_amount from marts.customer_facts") == [
         {"order_count": 2, "net_spend_amount": 200}
     ]
+
+
+def test_an_order_that_is_only_said_to_be_refunded_was_given_back_in_full_from_when_that_was_known(tmp_path):
+    con = connect()
+    refunded, earlier = "refunded", datetime(2026, 2, 5)
+    run_night(
+        con,
+        tmp_path,
+        customers=[{"source_customer_id": "P1", "registered_at": ORDERED}],
+        orders=[
+            make_order("before", refunded, net=1, updated_at=earlier),
+            # known after as_of: it still counts
+            make_order("seen later", refunded, net=10),
+            # what is stated of the amount goes before the word
+            make_order("in part", refunded, net=100, updated_at=earlier, refunded_amount=30),
+            make_order("returned in part", refunded, net=1000, updated_at=earlier),
+        ],
+        returns=[
+            {"return_id": "R1", "order_id": "returned in part", "kind": "refund", "amount": 400, "resolved_at": earlier}
+        ],
+    )
+    assert rows_of(con, "select order_count, net_spend_amount from marts.customer_facts") == [
+        {"order_count": 3, "net_spend_amount": 10 + 70 + 600}
+    ]

@@ -40,7 +40,7 @@ def test_who_refused_profiling_since_a_cut_off_is_not_learnt_from(tmp_path):
         ],
     )
     build.build_facts(con, AS_OF, TIMEZONE, [CUT_OFF], 1000, lambda name, rows: None)
-    night = SimpleNamespace(con=con, as_of=AS_OF, cut_offs=[CUT_OFF], horizon_days=60)
+    night = SimpleNamespace(con=con, as_of=AS_OF, orders_until=AS_OF, cut_offs=[CUT_OFF], horizon_days=60)
     build.build_outcomes(con, training_sets.outcome_horizons(night), TIMEZONE)
     # at the cut-off nothing had been refused
     assert con.sql("select count(*) from training_facts where is_profiling_allowed").fetchall() == [(2,)]

@@ -27,11 +27,11 @@ refunds_summed_to_order as (
         source,
         order_id,
         as_of,
-        sum(amount) as refund_amount
+        sum(amount) filter (where refund_known_at < as_of_utc) as refund_amount
 
     from returns_as_known
 
-    where kind in ('return', 'refund') and refund_known_at < as_of_utc
+    where kind in ('return', 'refund') and amount is not null
 
     group by source, order_id, as_of
 
@@ -61,7 +61,18 @@ orders_as_known as (
         coalesce(order_versions.status = 'pending', false) as is_pending,
         coalesce(
             refunds.refund_amount,
-            case when order_versions.updated_at < cut_offs.as_of_utc then order_versions.refunded_amount end,
+            case
+                when order_versions.updated_at < cut_offs.as_of_utc
+                    then
+                        coalesce(
+                            order_versions.refunded_amount,
+                            -- a status alone is a refund in full, unless returns tell of it
+                            case
+                                when order_versions.status = 'refunded' and refunds.order_id is null
+                                    then order_versions.net_amount
+                            end
+                        )
+            end,
             0
         ) as refund_amount
 
