@@ -176,12 +176,13 @@ REASONS = (
         "responses",
         ("outbound_count_90d", "response_count_90d", "response_share_90d", "campaign_count"),
         pl.col("outbound_count_90d") > 0,
+        # one message may be opened and clicked, so these are two counts and no share
         pl.format(
-            "answered {} of our {} messages in 90 days",
-            _whole("response_count_90d"),
-            _whole("outbound_count_90d"),
+            "{} from us in 90 days, {}",
+            _count("outbound_count_90d", "contact"),
+            _count("response_count_90d", "reaction"),
         ),
-        pl.format("近90天触达{}次，回应{}次", _whole("outbound_count_90d"), _whole("response_count_90d")),
+        pl.format("近90天触达{}次，打开、点击等反应{}次", _whole("outbound_count_90d"), _whole("response_count_90d")),
     ),
     Reason(
         "contact",
