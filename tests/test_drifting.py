@@ -161,6 +161,31 @@ def test_what_is_fitted_on_tonights_facts_is_held_against_the_training_before(ma
     ]
 
 
+def test_where_gradient_boosting_gives_lifetime_values_its_features_are_watched(make_night):
+    nights = [make_night()]
+    for number, halved in enumerate((False, False, True)):
+        night = nights[-1] if number == 0 else make_night(AS_OF + timedelta(days=number), nights[-1])
+        nights += [] if number == 0 else [night]
+        params = {"bgnbd": {}, "boosting": {"features": ["order_count_90d", "gap_ratio", "recency_days"]}}
+        clv = make_model_run(night.as_of, "clv", "used", "", 500, params)
+        write_frame(night.con, "ops.model_runs", pl.DataFrame([clv], MODEL_RUN_SCHEMA))
+        tonight = facts(night.as_of, number).with_columns(
+            order_day_count=pl.col("order_count"),
+            net_spend_amount=pl.col("order_count") * pl.col("avg_order_amount"),
+            first_order_on=pl.lit(night.as_of - timedelta(days=900)),
+            last_order_on=pl.lit(night.as_of - timedelta(days=1)),
+        )
+        run(night, {"clv": (None, tonight.with_columns(pl.col("order_count_90d") // (1 + halved)))})
+    last = {row["name"]: row["status"] for row in nights[-1].rows(f"as_of = date '{nights[-1].as_of}'")}
+    assert last == {
+        "avg_order_amount": "ok",
+        "gap_ratio": "ok",
+        "order_count_90d": "warning",
+        "order_day_count": "ok",
+        "recency_days": "ok",
+    }
+
+
 def test_a_night_of_an_earlier_date_uses_no_later_reference(make_night):
     later = make_night()
     set_runs(later, "churn")
