@@ -288,6 +288,41 @@ def test_merged_ids_are_one_person_and_erased_ones_nobody(shop):
     assert (orders["row_count"], orders["expected_value"], orders["actual_value"]) == (298, 598, 2)
 
 
+def test_contracts_are_judged_by_the_definition_that_their_model_learns(make_night):
+    night = make_night()
+    set_runs(night, "contract_churn")
+    con = night.con
+    con.execute("set search_path = 'memory.main,work.main'")
+    con.execute("create table work.former_customers (as_of date, customer_id varchar, current_customer_id varchar)")
+    con.execute(
+        "create table work.subscriptions_known (customer_id varchar, started_at timestamp, lapses_at timestamp)"
+    )
+    con.register("ids", pl.DataFrame({"customer_id": [one for one in IDS if one not in ("c001", "c002")]}))
+    con.execute("insert into core.customers from ids")
+    # c001 is c000 since, c002 was erased
+    con.execute("insert into core.identity_changes values ('c001', 'c000')")
+    chances = {"customer_id": IDS, "churn_probability": [0.5] * 300}
+    make_snapshot(night, THEN, {"contract_churn": chances})
+    # 00:00 of AS_OF in Shanghai
+    ends = datetime(AS_OF.year, AS_OF.month, AS_OF.day) - timedelta(hours=8)
+    began = ends - timedelta(days=200)
+    contracts = [(one, began, None) for one in IDS[:100]]
+    # over when the horizon is over, or still to be renewed in time
+    contracts += [(one, began, ends - timedelta(seconds=1)) for one in IDS[100:150]]
+    contracts += [(one, began, ends) for one in IDS[150:180]]
+    # lapsed, but a new one began within the horizon; or only after it
+    contracts += [(one, began, ends - timedelta(days=60)) for one in IDS[180:]]
+    contracts += [(one, ends - timedelta(seconds=1), None) for one in IDS[180:190]]
+    contracts += [(one, ends, None) for one in IDS[190:200]]
+    con.executemany("insert into work.subscriptions_known values (?, ?, ?)", contracts)
+    run(night)
+    share = realised(night, "event_share")
+    # 300 less the erased; kept: 99 of the first hundred (c001 under its new id), 30 and 10
+    assert (share["row_count"], share["horizon_days"], share["reference_as_of"]) == (299, 90, THEN)
+    assert share["actual_value"] == pytest.approx((299 - 139) / 299, abs=1e-6)
+    assert realised(night, "auc")["value"] == 0.5
+
+
 def test_the_newest_forecast_whose_horizon_is_over_is_judged(shop):
     for days, chance in ((89, 0.9), (120, 0.1), (91, 0.2)):
         day = AS_OF - timedelta(days=days)
