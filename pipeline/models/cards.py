@@ -9,8 +9,8 @@ import yaml
 from pipeline.model_messages import STATUS_ZH, translate
 from pipeline.model_names import BASELINES, MEASURES, QUANTITIES
 
-# figures of a backtest that fill pages; they stand in ops.backtests
-LONG_SERIES = r"_decile_\d+$|_mean_x\d"
+# figures of a backtest that fill pages, or that say of a chance what others say; they stand in ops.backtests
+LONG_SERIES = r"_decile_\d+$|_mean_x\d|^(rmse|mae|normalised_gini)$"
 WORDS = {
     "version": ("version", "版本"),
     "status": ("status when trained", "训练时状态"),

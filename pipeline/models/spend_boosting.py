@@ -130,6 +130,15 @@ def predict_mean(facts, model):
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
+def predict_any(facts, model):
+    """The chance of any spend in the 90 days after as_of: array (n_rows,)."""
+    parts = [np.zeros(0)]
+    for start in range(0, len(facts), CHUNK_ROWS):
+        values = encode(derive(facts[start : start + CHUNK_ROWS]), model.encoding)
+        parts.append(expit(model.buys.raw_prediction(values)))
+    return np.concatenate(parts)
+
+
 def predict_horizon(model, means, ratio, days):
     """Figures over a horizon, named as in expected_spend.predict_spend: orders, orders_low, orders_high, amount, low, high.
 
