@@ -87,6 +87,15 @@ PATTERNS = (
         r" cut-off",
         "仅凭{0}（AUC {1}）就超过其余全部特征之和（{2}）：它可能在截点之后才写入",
     ),
+    (
+        r"('[^']+') lifts the test AUC from ([\d.]+) to ([\d.]+) \(limit ([\d.]+)\): it may be written after the cut-off",
+        "{0}把测试集 AUC 从 {1} 提高到 {2}（限值 {3}）：它可能在截点之后才写入",
+    ),
+    (
+        r"('[^']+'), with what is written with it, lifts the test AUC from ([\d.]+) to ([\d.]+) \(limit ([\d.]+)\): it may be"
+        r" written after the cut-off",
+        "{0}及与其一同写入的特征把测试集 AUC 从 {1} 提高到 {2}（限值 {3}）：它们可能在截点之后才写入",
+    ),
     (r"leave it out, or date it", "请去掉它，或为其注明日期"),
     (
         r"('[^']+') was filled for ([\d.]+)% or more at every past cut-off, tonight for ([\d.]+)%, and tells of the outcome"
@@ -237,7 +246,7 @@ PATTERNS = (
 # why a model is held, in plain words: (of its message, English, Chinese); the first that is found
 HELD = (
     (
-        r"too good to be true|repeats the outcome|tells more|becomes known later",
+        r"too good to be true|repeats the outcome|tells more|lifts the test AUC|becomes known later",
         "A feature seems to know the outcome beforehand, so its test proves nothing. Find out when that feature is written,"
         " and leave it out or date it.",
         "疑似有特征事先“知道”结果，因此测试成绩不足为凭。请查明该特征何时写入，然后去掉它或为其注明日期。",

@@ -30,7 +30,12 @@ MEASURES = {
     "interval_above": ("share above the 80 % interval", "高于80%区间的占比"),
     "total": ("total", "合计"),
 }
-QUANTITIES = {"orders": ("orders", "订单数"), "spend": ("spend", "消费额"), "": ("", "")}
+QUANTITIES = {
+    "orders": ("orders", "订单数"),
+    "spend": ("spend", "消费额"),
+    "buyer": ("any order", "是否下单"),
+    "": ("", ""),
+}
 BASELINES = {
     "base rate": ("same chance for everyone", "对所有人同一概率"),
     "recency only": ("days since the last order alone", "仅凭距上次购买天数"),

@@ -165,6 +165,31 @@ def test_what_is_fitted_on_tonights_facts_is_held_against_the_training_before(ma
     ]
 
 
+def test_where_gradient_boosting_gives_lifetime_values_its_features_are_watched(make_night):
+    nights = [make_night()]
+    for number, halved in enumerate((False, False, True)):
+        night = nights[-1] if number == 0 else make_night(AS_OF + timedelta(days=number), nights[-1])
+        nights += [] if number == 0 else [night]
+        params = {"bgnbd": {}, "boosting": {"features": ["order_count_90d", "gap_ratio", "recency_days"]}}
+        clv = make_model_run(night.as_of, "clv", "used", "", 500, params)
+        write_frame(night.con, "ops.model_runs", pl.DataFrame([clv], MODEL_RUN_SCHEMA))
+        tonight = facts(night.as_of, number).with_columns(
+            order_day_count=pl.col("order_count"),
+            net_spend_amount=pl.col("order_count") * pl.col("avg_order_amount"),
+            first_order_on=pl.lit(night.as_of - timedelta(days=900)),
+            last_order_on=pl.lit(night.as_of - timedelta(days=1)),
+        )
+        run(night, {"clv": (None, tonight.with_columns(pl.col("order_count_90d") // (1 + halved)))})
+    last = {row["name"]: row["status"] for row in nights[-1].rows(f"as_of = date '{nights[-1].as_of}'")}
+    assert last == {
+        "avg_order_amount": "ok",
+        "gap_ratio": "ok",
+        "order_count_90d": "warning",
+        "order_day_count": "ok",
+        "recency_days": "ok",
+    }
+
+
 def test_a_night_of_an_earlier_date_uses_no_later_reference(make_night):
     later = make_night()
     set_runs(later, "churn")
@@ -265,6 +290,41 @@ def test_merged_ids_are_one_person_and_erased_ones_nobody(shop):
     # the person came back under each of the two ids; c009 is still a customer of its own
     assert (share["row_count"], share["actual_value"]) == (299, pytest.approx(296 / 299, abs=1e-6))
     assert (orders["row_count"], orders["expected_value"], orders["actual_value"]) == (298, 598, 2)
+
+
+def test_contracts_are_judged_by_the_definition_that_their_model_learns(make_night):
+    night = make_night()
+    set_runs(night, "contract_churn")
+    con = night.con
+    con.execute("set search_path = 'memory.main,work.main'")
+    con.execute("create table work.former_customers (as_of date, customer_id varchar, current_customer_id varchar)")
+    con.execute(
+        "create table work.subscriptions_known (customer_id varchar, started_at timestamp, lapses_at timestamp)"
+    )
+    con.register("ids", pl.DataFrame({"customer_id": [one for one in IDS if one not in ("c001", "c002")]}))
+    con.execute("insert into core.customers from ids")
+    # c001 is c000 since, c002 was erased
+    con.execute("insert into core.identity_changes values ('c001', 'c000')")
+    chances = {"customer_id": IDS, "churn_probability": [0.5] * 300}
+    make_snapshot(night, THEN, {"contract_churn": chances})
+    # 00:00 of AS_OF in Shanghai
+    ends = datetime(AS_OF.year, AS_OF.month, AS_OF.day) - timedelta(hours=8)
+    began = ends - timedelta(days=200)
+    contracts = [(one, began, None) for one in IDS[:100]]
+    # over when the horizon is over, or still to be renewed in time
+    contracts += [(one, began, ends - timedelta(seconds=1)) for one in IDS[100:150]]
+    contracts += [(one, began, ends) for one in IDS[150:180]]
+    # lapsed, but a new one began within the horizon; or only after it
+    contracts += [(one, began, ends - timedelta(days=60)) for one in IDS[180:]]
+    contracts += [(one, ends - timedelta(seconds=1), None) for one in IDS[180:190]]
+    contracts += [(one, ends, None) for one in IDS[190:200]]
+    con.executemany("insert into work.subscriptions_known values (?, ?, ?)", contracts)
+    run(night)
+    share = realised(night, "event_share")
+    # 300 less the erased; kept: 99 of the first hundred (c001 under its new id), 30 and 10
+    assert (share["row_count"], share["horizon_days"], share["reference_as_of"]) == (299, 90, THEN)
+    assert share["actual_value"] == pytest.approx((299 - 139) / 299, abs=1e-6)
+    assert realised(night, "auc")["value"] == 0.5
 
 
 def test_the_newest_forecast_whose_horizon_is_over_is_judged(shop):

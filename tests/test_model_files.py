@@ -173,8 +173,19 @@ def test_a_card_says_all_in_both_languages():
             assert word in text, word
         assert "`recency_days`" in text
     assert "training 5,000, test 300" in english and "训练 5,000, 测试 300" in chinese
+    # nothing was calibrated here: the figures are the model's own
+    assert "sibling" not in english and "同类模型" not in chinese
     assert "不适用" in chinese and "not for" in english.lower()
     assert "What it" not in chinese and not any("\u4e00" <= sign <= "\u9fff" for sign in english)
+
+
+def test_a_card_says_whose_figures_they_are():
+    rows = make_backtests(FIRST, "churn", FIRST, 90, [("auc", 0.8, "base rate", 0.5, 377)])
+    counts = {"training": 5000, "calibration": 377, "test": 377}
+    content = CONTENT | {"backtests": newest_figures(rows), "metrics": {"row_counts": counts}}
+    chinese, english = card_text("churn-0123456789abcdef", content).split("\n\n---\n\n")
+    assert "sibling, fitted in the same way one cut-off earlier" in english
+    assert "早一个截点训练的同类模型" in chinese
 
 
 def test_a_card_says_its_message_and_figures_in_its_language():

@@ -14,7 +14,10 @@ LEVEL = 0.95
 
 
 def draw_measures(actual, forecasts, seed, draws=DRAWS):
-    """{forecast name: {metric: array (draws,)}} for the metrics of MEASURES. forecasts: name -> probabilities (n_rows,)."""
+    """{forecast name: {metric: array (draws,)}} for the metrics of MEASURES. forecasts: name -> probabilities (n_rows,).
+
+    Also, under DECILES: what was foretold and what came in each tenth of rows by rising forecast, array (draws, 2, n_groups).
+    """
     rng = np.random.default_rng(seed)
     n = len(actual)
     prepared = {name: _Prepared(actual, probability) for name, probability in forecasts.items()}
@@ -25,7 +28,7 @@ def draw_measures(actual, forecasts, seed, draws=DRAWS):
         for name, one in prepared.items():
             parts[name].append(one.measure(weights))
     return {
-        name: {metric: np.concatenate([part[metric] for part in of_name]) for metric in MEASURES}
+        name: {metric: np.concatenate([part[metric] for part in of_name]) for metric in (*MEASURES, DECILES)}
         for name, of_name in parts.items()
     }
 
@@ -74,7 +77,11 @@ MEASURES = {
     "log_loss": measures.log_loss,
     "calibration_slope": _slope,
     "calibration_intercept": _intercept,
+    "mae": measures.mae,
+    "rmse": measures.rmse,
+    "normalised_gini": measures.normalised_gini,
 }
+DECILES = "deciles"
 
 
 class _Prepared:
@@ -90,8 +97,20 @@ class _Prepared:
         fitted = expit(self.line[0] * x + self.line[1])
         error, curve = actual - fitted, fitted * (1 - fitted)
         self.sums = np.stack(
-            [np.ones(len(actual)), (probability - actual) ** 2, loss, error * x, error, curve * x * x, curve * x, curve]
+            [
+                np.ones(len(actual)),
+                (probability - actual) ** 2,
+                np.abs(probability - actual),
+                loss,
+                *(error * x, error, curve * x * x, curve * x, curve),
+            ]
         )
+        # rows, forecasts and outcomes of each tenth: a column each
+        tenths = measures.decile_rows(probability)
+        self.tenths = np.zeros((len(actual), 3 * len(tenths)))
+        for place, rows in enumerate(tenths):
+            for part, values in enumerate((np.ones(len(actual)), probability, actual)):
+                self.tenths[rows, part * len(tenths) + place] = values[rows]
 
     def measure(self, weights):
         """weights: array (draws, n_rows). {metric: array (draws,)}."""
@@ -100,8 +119,17 @@ class _Prepared:
         hits = np.add.reduceat(by_row * self.sorted_actual, self.starts, axis=1)
         ranked = [measures.measure_ranking(*pair) for pair in zip(hits, rows, strict=True)]
         found = dict(zip(("auc", "pr_auc", "lift_10"), np.array(ranked).T, strict=True))
-        total, squares, losses, *rest = self.sums @ weights.T
-        return found | {"brier": squares / total, "log_loss": losses / total} | self._move_line(*rest)
+        total, squares, errors, losses, *rest = self.sums @ weights.T
+        # of outcomes that are 0 or 1 the Gini is the AUC on another scale
+        found["normalised_gini"] = 2 * found["auc"] - 1
+        found |= {"brier": squares / total, "rmse": np.sqrt(squares / total), "mae": errors / total}
+        found |= {"log_loss": losses / total, DECILES: self._measure_tenths(weights)}
+        return found | self._move_line(*rest)
+
+    def _measure_tenths(self, weights):
+        rows, foretold, came = np.split(weights @ self.tenths, 3, axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.stack([foretold / rows, came / rows], axis=1)
 
     def _move_line(self, of_slope, of_intercept, slope_twice, both, intercept_twice):
         # one Newton step from the line of all rows (the one-step bootstrap): near enough, and a sum instead of a search

@@ -9,8 +9,8 @@ import yaml
 from pipeline.model_messages import STATUS_ZH, translate
 from pipeline.model_names import BASELINES, MEASURES, QUANTITIES
 
-# figures of a backtest that fill pages; they stand in ops.backtests
-LONG_SERIES = r"_decile_\d+$|_mean_x\d"
+# figures of a backtest that fill pages, or that say of a chance what others say; they stand in ops.backtests
+LONG_SERIES = r"_decile_\d+$|_mean_x\d|^(rmse|mae|normalised_gini)$"
 WORDS = {
     "version": ("version", "版本"),
     "status": ("status when trained", "训练时状态"),
@@ -30,6 +30,11 @@ WORDS = {
     "newest": (
         "At the newest cut-off whose window has passed; the earlier ones, deciles and other candidates stand in ops.backtests.",
         "为窗口已结束的最近截点；更早的截点、十分位与其他候选模型见 ops.backtests。",
+    ),
+    "sibling": (
+        "The figures are of a sibling, fitted in the same way one cut-off earlier; the model in this file has learnt from that newest"
+        " cut-off since, so the same rows calibrate it and were the test.",
+        "以下数字来自用同样方法、早一个截点训练的同类模型；本文件中的模型此后已用该最近截点校准，因此校准与测试为同一批数据。",
     ),
     "no_backtest": ("No forecast of it was held against what came true.", "没有可与实际结果对照的预测。"),
     "columns": (
@@ -123,7 +128,9 @@ def _measured(content, said, place):
     rows = [row for row in content["backtests"] if in_use == {None} or row["candidate"] in in_use | {None}]
     if not rows:
         return said["no_backtest"]
-    lines = [said["newest"], "", said["columns"], "|---|---:|---|---:|---|---|---:|---:|"]
+    # only where the rows of the test have since calibrated what is stored
+    sibling = f" {said['sibling']}" if "calibration" in content["metrics"].get("row_counts", {}) else ""
+    lines = [said["newest"] + sibling, "", said["columns"], "|---|---:|---|---:|---|---|---:|---:|"]
     for row in rows:
         figure = _figure(row["metric"], place)
         figure += f" ({_name(BASELINES, row['candidate'], place)})" if row["candidate"] else ""

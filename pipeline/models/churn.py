@@ -2,10 +2,11 @@
 
 import polars as pl
 
-from pipeline.models.churn_reasons import CATEGORICAL, NUMERIC, REASON_OF, REASONS, RHYTHM, add_derived
+from pipeline.models.churn_reasons import CATEGORICAL, NUMERIC, REASON_OF, REASONS, RHYTHM, add_derived, join_groups
 from pipeline.models.event_scores import run_event, score_event
 from pipeline.models.events import Event, fit_event
 
+KIN, HONEST = join_groups()
 BANDS = (("high", 0.7), ("medium", 0.4), ("low", 0.0))
 CHURN = Event(
     "churned",
@@ -16,6 +17,8 @@ CHURN = Event(
     NUMERIC,
     CATEGORICAL,
     certain=RHYTHM,
+    kin=KIN,
+    honest=HONEST,
 )
 
 SCHEMA = {

@@ -176,12 +176,13 @@ REASONS = (
         "responses",
         ("outbound_count_90d", "response_count_90d", "response_share_90d", "campaign_count"),
         pl.col("outbound_count_90d") > 0,
+        # one message may be opened and clicked, so these are two counts and no share
         pl.format(
-            "answered {} of our {} messages in 90 days",
-            _whole("response_count_90d"),
-            _whole("outbound_count_90d"),
+            "{} from us in 90 days, {}",
+            _count("outbound_count_90d", "contact"),
+            _count("response_count_90d", "reaction"),
         ),
-        pl.format("近90天触达{}次，回应{}次", _whole("outbound_count_90d"), _whole("response_count_90d")),
+        pl.format("近90天触达{}次，打开、点击等反应{}次", _whole("outbound_count_90d"), _whole("response_count_90d")),
     ),
     Reason(
         "contact",
@@ -257,6 +258,16 @@ REASONS = (
 NUMERIC = tuple(name for reason in REASONS for name in reason.numeric)
 CATEGORICAL = tuple(name for reason in REASONS for name in reason.categorical)
 REASON_OF = {name: position for position, reason in enumerate(REASONS) for name in reason.numeric + reason.categorical}
+# reckoned from the orders themselves, so that they rightly tell nearly all of who will order
+HONEST_GROUPS = ("rhythm", "recent_orders", "orders")
+# groups that one event writes together: a complaint on leaving is a ticket with a rating, and a contact
+LINKED_GROUPS = (
+    ("tickets", "complaints", "first_reply", "service_rating"),
+    ("ratings", "recommendation"),
+    ("responses", "contact"),
+    ("tickets", "complaints", "first_reply", "service_rating", "ratings", "recommendation", "responses", "contact"),
+    ("returns", "cancellations"),
+)
 # a smaller rise of the log-odds is not worth a marketer's eye
 SMALLEST_RISE = 0.05
 SMOOTHING_DAYS = 30
@@ -286,6 +297,14 @@ def add_derived(facts):
     ).with_columns(
         pl.col(CATEGORICAL).cast(pl.String), expected_gap_ratio=pl.col("recency_days") / pl.col("expected_gap_days")
     )
+
+
+def join_groups(reasons=REASONS, honest=HONEST_GROUPS, linked=LINKED_GROUPS):
+    """(sets of features that may know the outcome together, features that may tell nearly all): tuples, for the check on leaks."""
+    names = {reason.code: reason.numeric + reason.categorical for reason in reasons}
+    kin = [names[code] for code in names if code not in honest]
+    kin += [tuple(name for code in codes for name in names[code]) for codes in linked]
+    return tuple(kin), tuple(name for code in honest for name in names[code])
 
 
 def word_reasons(customers, contributions, reasons=REASONS):

@@ -165,6 +165,6 @@ def backtest_clv(past, as_of, in_use=None, seed=20260101):
                 rows = pool_rows(quantity, result)
                 frames.append(make_backtests(as_of, "clv", judged[0].cut_off, days, rows))
     for forecast in forecasts:
-        rows = measure_forecast(forecast, used["purchases"], seed)
+        rows = measure_forecast(forecast, used, seed)
         frames.append(make_backtests(as_of, "clv", forecast.cut_off, forecast.days, rows))
     return used, words, pl.concat(frames)

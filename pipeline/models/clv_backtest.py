@@ -4,16 +4,33 @@ Every candidate is fitted at the origin on what was known there; the challenger 
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import numpy as np
 import polars as pl
+from scipy.special import expit
 
-from pipeline.models.expected_spend import check_enough, expect_spend, fit_purchases, predict_spend, summarise_purchases
+from pipeline.models.classifiers import Encoding, Logistic
+from pipeline.models.expected_spend import (
+    chance_of_order,
+    check_enough,
+    expect_spend,
+    fit_purchases,
+    predict_spend,
+    summarise_purchases,
+)
 from pipeline.models.purchase_models import MODELS, stretch
 from pipeline.models.records import NotEnoughData
-from pipeline.models.spend_boosting import BASE_DAYS, FACTS, fit_spend, outcome_columns, predict_horizon, predict_mean
+from pipeline.models.spend_boosting import (
+    BASE_DAYS,
+    FACTS,
+    fit_spend,
+    outcome_columns,
+    predict_any,
+    predict_horizon,
+    predict_mean,
+)
 
 HORIZONS = (BASE_DAYS, 365)
 # windows of a year would reach far back: one says what there is to say
@@ -41,6 +58,8 @@ class Forecast:
     actual: dict
     candidates: dict
     baselines: dict
+    # name of a candidate or baseline -> chances of any order; of BASE_DAYS alone
+    chances: dict = field(default_factory=dict)
 
 
 def select_customers(past):
@@ -116,7 +135,12 @@ def foretell(past, seed, in_use="bgnbd", horizons=HORIZONS):
             }
             naive = _predict_naively(purchases, past, origin, days)
             ids, x = purchases["customer_id"].to_numpy(), purchases["x"].to_numpy()
-            found.append(Forecast(origin, days, ids, x, actual, candidates, naive))
+            chances = {}
+            if days == BASE_DAYS:
+                chances = {name: chance_of_order(purchases, params[name], days) for name in params}
+                chances |= {"boosting": predict_any(rows, challenger)} if challenger else {}
+                chances |= _chances_naively(purchases, past, origin, days)
+            found.append(Forecast(origin, days, ids, x, actual, candidates, naive, chances))
     if lacking:
         notes.append(f"no gradient boosting at {len(lacking)} of {len(asked)} past cut-offs: {lacking[0]}")
     return found, notes
@@ -171,3 +195,21 @@ def _predict_naively(purchases, past, origin, days):
         "zero": {quantity: np.zeros(len(x)) for quantity in QUANTITIES},
         "mean": {quantity: np.full(len(x), mean) for quantity, mean in zip(QUANTITIES, means, strict=True)},
     }
+
+
+def _chances_naively(purchases, past, origin, days):
+    """The chance of any order as anyone would say it: the share that ordered after earlier cut-offs, and that by days since the
+    last order. Where no earlier window had passed at the origin, what everyone's rate so far gives, and no second baseline."""
+    x, age = (purchases[name].to_numpy().astype(float) for name in ("x", "age_days"))
+    name = outcome_columns(days)[0]
+    earlier = known_at(past, origin).filter(pl.col(name).is_not_null())
+    if not len(earlier):
+        return {"base rate": np.full(len(x), 1 - np.exp(-x.sum() / max(age.sum(), 1) * days))}
+    ordered = (earlier[name] > 0).cast(pl.Float64).to_numpy()
+    found = {"base rate": np.full(len(x), ordered.mean())}
+    if 0 < ordered.mean() < 1:
+        since = earlier.select((pl.col("as_of") - pl.col("last_order_on")).dt.total_days() - 1).to_series()
+        rule = Logistic(Encoding(("recency_days",), {}), 0)
+        rule.fit(since.cast(pl.Float64).to_numpy()[:, None], ordered)
+        found["recency only"] = expit(rule.log_odds((age - purchases["t_days"].to_numpy())[:, None]))
+    return found

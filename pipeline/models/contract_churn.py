@@ -8,6 +8,7 @@ from scipy.special import expit
 
 from pipeline.models import measures
 from pipeline.models.churn import BANDS, SCHEMA
+from pipeline.models.churn_reasons import HONEST_GROUPS, LINKED_GROUPS, join_groups
 from pipeline.models.classifiers import encode
 from pipeline.models.contract_reasons import CATEGORICAL, NUMERIC, REASON_OF, REASONS, add_derived
 from pipeline.models.event_scores import run_event, score_event
@@ -23,6 +24,11 @@ CONTRACT_CHURN = Event(
     CATEGORICAL,
     "contract_age_days",
     ("contract_days_to_end", "contract_days_since_end", "subscriber_days"),
+    *join_groups(
+        REASONS,
+        (*HONEST_GROUPS, "contract_end", "contract_age", "contract_history", "contract_status"),
+        (*LINKED_GROUPS, ("contract_plan", "contract_amount")),
+    ),
 )
 
 

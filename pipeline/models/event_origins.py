@@ -105,24 +105,46 @@ def try_origin(event, training, calibration, test, seed):
 
 def measure_origin(origin, champion, seed):
     """List of Measured: each candidate against each baseline and against the champion, and its calibration by decile."""
-    draws = bootstrap.draw_measures(origin.actual, origin.forecasts, seed)
+    candidates = [kind.name for kind in CANDIDATES]
+    return measure_chances(origin.actual, origin.forecasts, candidates, origin.baselines, champion, seed)
+
+
+def measure_chances(
+    actual,
+    forecasts,
+    candidates,
+    baselines,
+    champion,
+    seed,
+    names=tuple(bootstrap.MEASURES),
+    prefix="",
+    tenths="calibration_",
+):
+    """List of Measured of chances of an event: each candidate against each baseline and against the champion, and by decile.
+
+    actual: 0/1 array. forecasts: probabilities by name, of candidates and baselines. names: of bootstrap.MEASURES. prefix, tenths:
+    what the names of measures and of deciles begin with.
+    """
+    draws = bootstrap.draw_measures(actual, forecasts, seed)
     values = {
-        name: {metric: measure(origin.actual, forecast) for metric, measure in bootstrap.MEASURES.items()}
-        for name, forecast in origin.forecasts.items()
+        name: {metric: bootstrap.MEASURES[metric](actual, forecast) for metric in names}
+        for name, forecast in forecasts.items()
     }
-    rows, n = [], len(origin.actual)
-    for candidate in (kind.name for kind in CANDIDATES):
-        against = (*origin.baselines, *({champion} - {candidate}))
-        for metric in bootstrap.MEASURES:
+    rows, n = [], len(actual)
+    for candidate in candidates:
+        against = (*baselines, *({champion} - {candidate, None}))
+        for metric in names:
             low_high = bootstrap.interval(draws[candidate][metric])
             for baseline in against:
                 difference = bootstrap.interval(draws[candidate][metric] - draws[baseline][metric])
                 pair = values[candidate][metric], baseline, values[baseline][metric]
-                rows.append(Measured(metric, *pair, n, candidate, *low_high, *difference))
-        for place, (said, came, count) in enumerate(
-            measures.deciles(origin.actual, origin.forecasts[candidate]), start=1
-        ):
-            rows.append(Measured(f"calibration_decile_{place:02d}", said, "actual", came, count, candidate))
+                rows.append(Measured(f"{prefix}{metric}", *pair, n, candidate, *low_high, *difference))
+        drawn = draws[candidate][bootstrap.DECILES]
+        for place, (said, came, count) in enumerate(measures.deciles(actual, forecasts[candidate])):
+            ends = bootstrap.interval(drawn[:, 0, place])
+            gap = bootstrap.interval(drawn[:, 0, place] - drawn[:, 1, place])
+            name = f"{tenths}decile_{place + 1:02d}"
+            rows.append(Measured(name, said, "actual", came, count, candidate, *ends, *gap))
     return rows
 
 

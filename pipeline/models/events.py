@@ -35,6 +35,10 @@ class Event:
     rule_column: str = "recency_days"
     # dated by the records themselves, they may rightly tell nearly all: no sign of a leak
     certain: tuple = ()
+    # sets of features that may be written together, so that they are judged together; any other feature stands for itself
+    kin: tuple = ()
+    # features, beside those above, that rightly tell more than the others leave open
+    honest: tuple = ()
 
 
 @dataclass(frozen=True)

@@ -126,6 +126,16 @@ def expect_spend(purchases, params, horizon_days, discount_rate_yearly=0.0):
     return _of_customers(ahead, row_of, *_spend_per_purchase(params, purchases))
 
 
+def chance_of_order(purchases, params, horizon_days):
+    """P(any order in [as_of, as_of + horizon_days)) of each customer: array (n_customers,). purchases: as of predict_spend."""
+    rows, row_of = _distinct(purchases)
+    model, timing = _timing(params)
+    alive = model.prob_alive(timing, rows["x"], rows["t_x"], rows["age"])
+    pairs = rows["pairs"]
+    none = model.prob_none_while_alive(timing, pairs["x"], pairs["age"], horizon_days / 7)
+    return np.clip(alive * (1 - none[rows["pair_of"]]), 0.0, 1.0)[row_of]
+
+
 def _look_ahead(rows, params, horizon_days, discount_rate_yearly):
     """Of each distinct row: p_alive, orders, discounted (orders). Float arrays, shape (n_rows,)."""
     model, timing = _timing(params)

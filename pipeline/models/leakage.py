@@ -1,8 +1,9 @@
 """Signs that a feature knows the outcome: what nobody could have known at the cut-off.
 
 What numbers alone can show: a model that is too good, one feature that all but repeats the label, one that beats all the others
-together, and one that was filled at every past cut-off but is empty tonight (known later only). A weak leak that
-looks like an honest feature is not among them: the facts' own rule, nothing after the cut-off, is what keeps it out.
+together, features written together that tell most of what the others leave open, and one that was filled at every past cut-off
+but is empty tonight (known later only). A weak leak that looks like an honest feature is not among them: the facts' own rule,
+nothing after the cut-off, is what keeps it out.
 """
 
 import numpy as np
@@ -19,6 +20,12 @@ REPEATING_AUC = 0.95
 # of one feature alone, when it also beats all other features together by this much
 DOMINANT_AUC = 0.8
 DOMINANT_BY = 0.05
+# of a set of features alone; what part of the way from the others' AUC to 1 it may go, and how far it may in any case
+TELLING_SET_AUC = 0.7
+MOST_CLOSED = 0.35
+MOST_LIFTED = 0.06
+# below, no set is looked at: sets do not come to much where none of their features does
+LEAST_SINGLE_AUC = 0.6
 # of whether a feature is filled, when it is filled tonight for less than this share of what was usual
 TELLING_AUC = 0.55
 FILLED_TONIGHT = 0.25
@@ -50,16 +57,37 @@ def find_leaks(event, known, test, origin, tonight, seed):
         if others[name] > REPEATING_AUC:
             return f"'{name}' alone nearly repeats the outcome (AUC {others[name]:.3f}, limit {REPEATING_AUC}): {_MEND}"
         if others[name] > DOMINANT_AUC:
-            rest = _auc_without(event, name, known, test, seed)
+            rest = _auc_without(event, {name}, known, test, seed)
             if others[name] > rest + DOMINANT_BY:
                 return (
                     f"'{name}' alone tells more (AUC {others[name]:.3f}) than all other features together"
                     f" ({rest:.3f}): {_MEND}"
                 )
-    return _find_later_known(event, known, test, tonight)
+    return _find_telling_set(event, single, known, test, seed) or _find_later_known(event, known, test, tonight)
 
 
 _MEND = "it may be written after the cut-off; leave it out, or date it"
+
+
+def _find_telling_set(event, single, known, test, seed):
+    # two copies of the outcome hide each other from the rules on one feature: what may be written together is left out together
+    joined = {name for names in event.kin for name in names}
+    sets = [*event.kin, *((name,) for name in single if name not in joined)]
+    exempt, full = {event.rule_column, *event.certain, *event.honest}, None
+    for names in sets:
+        names = {name for name in names if name in single}
+        if not names or names & exempt or max(single[name] for name in names) < LEAST_SINGLE_AUC:
+            continue
+        if _auc_without(event, set(single) - names, known, test, seed) < TELLING_SET_AUC:
+            continue
+        full = full or _auc_without(event, set(), known, test, seed)
+        rest = _auc_without(event, names, known, test, seed)
+        limit = rest + max(MOST_LIFTED, MOST_CLOSED * (1 - rest))
+        if full > limit:
+            suspect = min(names, key=lambda name: (-single[name], name))
+            kin = ", with what is written with it," if len(names) > 1 else ""
+            return f"'{suspect}'{kin} lifts the test AUC from {rest:.3f} to {full:.3f} (limit {limit:.3f}): {_MEND}"
+    return None
 
 
 def rank_alone(event, known, test):
@@ -95,9 +123,9 @@ def _bin(values, cuts):
     return pl.Series(np.where(np.isnan(numbers), -1, places))
 
 
-def _auc_without(event, name, known, test, seed):
-    numeric = tuple(one for one in event.numeric if one != name)
-    categorical = tuple(one for one in event.categorical if one != name)
+def _auc_without(event, names, known, test, seed):
+    numeric = tuple(one for one in event.numeric if one not in names)
+    categorical = tuple(one for one in event.categorical if one not in names)
     if len(known) > ROWS:
         known = known[np.sort(np.random.default_rng(seed).choice(len(known), ROWS, replace=False))]
     encoding = fit_encoding(known, numeric, categorical)

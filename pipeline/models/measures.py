@@ -168,9 +168,13 @@ def bootstrap_interval(values, seed, level=0.95):
 
 def deciles(actual, predicted):
     """Ten groups by rising prediction: list of (predicted mean, actual mean, rows)."""
-    order = np.argsort(predicted, kind="stable")
-    groups = [rows for rows in np.array_split(order, 10) if len(rows)]
+    groups = decile_rows(predicted)
     return [(float(predicted[rows].mean()), float(actual[rows].mean()), len(rows)) for rows in groups]
+
+
+def decile_rows(predicted):
+    """The rows of each of ten groups by rising prediction; fewer groups where there are fewer rows."""
+    return [rows for rows in np.array_split(np.argsort(predicted, kind="stable"), 10) if len(rows)]
 
 
 def _lorenz_area(actual, ranking):

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from pipeline.models.churn_reasons import CATEGORICAL, NUMERIC, REASON_OF, REASONS, RHYTHM, add_derived
+from pipeline.models.churn_reasons import CATEGORICAL, NUMERIC, REASON_OF, REASONS, RHYTHM, add_derived, join_groups
 from pipeline.models.event_scores import run_event, score_event
 from pipeline.models.events import Event, fit_event
 
@@ -10,6 +10,7 @@ DAYS = 30
 # who has not bought for longer is nobody's next buyer: their chance is too small and too alike to learn from
 ACTIVE_DAYS = 365
 BANDS = (("high", 0.5), ("medium", 0.2), ("low", 0.0))
+KIN, HONEST = join_groups()
 PURCHASE = Event(
     "purchased",
     "is_buyer",
@@ -19,6 +20,8 @@ PURCHASE = Event(
     NUMERIC,
     CATEGORICAL,
     certain=RHYTHM,
+    kin=KIN,
+    honest=HONEST,
 )
 
 SCHEMA = {

@@ -17,7 +17,8 @@ BASELINES = ("own rate", "zero", "mean")
 
 class Race(NamedTuple):
     """Who foretold best. champion: None where nobody beats the baselines. errors: name -> mean squared error, candidates and
-    baselines. gains: name -> (gain over the model in use: mean, low, high), 95 % bootstrap by customer. row_count: forecasts."""
+    baselines. gains: name -> (gain over the model in use: mean, low, high), 95 % bootstrap by customer. row_count: forecasts. gaps:
+    baseline -> (low, high) of the error of who was judged by it (the champion, else who was in use) less the baseline's."""
 
     champion: str | None
     in_use: str
@@ -25,6 +26,7 @@ class Race(NamedTuple):
     gains: dict
     beaten_by: str | None
     row_count: int
+    gaps: dict = {}
 
 
 def stretch(params, rows, days, base_days):
@@ -63,7 +65,8 @@ def race(customers, candidates, baselines, in_use, seed, is_proven=False, is_ope
             beaten_by = best
             rest = [name for name in candidates if errors[name] < errors[best]]
             champion = min(rest, key=lambda name: errors[name]) if rest else None
-    return Race(champion, in_use, errors, gains, beaten_by, len(groups))
+    gaps = {name: gain(name, champion or in_use)[1:] for name in baselines}
+    return Race(champion, in_use, errors, gains, beaten_by, len(groups), gaps)
 
 
 def interval_by_customer(values, groups, seed, level=0.95):
@@ -121,7 +124,9 @@ def pool_rows(quantity, result):
     for baseline in result.errors.keys() - set(candidates):
         for name in candidates:
             found = result.errors[name], baseline, result.errors[baseline]
-            rows.append(Measured(f"{quantity}_pooled_squared_error", *found, n, name))
+            judged = name == (result.champion or result.in_use)
+            gap = (None, None, *result.gaps[baseline]) if judged else ()
+            rows.append(Measured(f"{quantity}_pooled_squared_error", *found, n, name, *gap))
     return sorted(rows)
 
 

@@ -85,7 +85,7 @@ def fit_spend(past, stretch, seed=20260101, horizons=(BASE_DAYS, 365)):
     rng = np.random.default_rng(seed)
     if len(known) > TRAINING_ROWS:
         known = known[np.sort(rng.choice(len(known), TRAINING_ROWS, replace=False))]
-    derived = _derive(known)
+    derived = derive(known)
     encoding = fit_encoding(derived, NAMES, CATEGORICAL)
     if not encoding.names:
         raise NotEnoughData("features that differ between customers", 1, 0)
@@ -124,10 +124,19 @@ def predict_mean(facts, model):
     """Expected purchase days (orders) and net spend (spend) in the 90 days after as_of: dict of arrays, shape (n_rows,)."""
     parts = [{"orders": np.zeros(0), "spend": np.zeros(0)}]
     for start in range(0, len(facts), CHUNK_ROWS):
-        values = encode(_derive(facts[start : start + CHUNK_ROWS]), model.encoding)
+        values = encode(derive(facts[start : start + CHUNK_ROWS]), model.encoding)
         means = _predict(values, (model.orders, model.buys, model.amount))
         parts.append({quantity: means[quantity] * model.factors[quantity] for quantity in means})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def predict_any(facts, model):
+    """The chance of any spend in the 90 days after as_of: array (n_rows,)."""
+    parts = [np.zeros(0)]
+    for start in range(0, len(facts), CHUNK_ROWS):
+        values = encode(derive(facts[start : start + CHUNK_ROWS]), model.encoding)
+        parts.append(expit(model.buys.raw_prediction(values)))
+    return np.concatenate(parts)
 
 
 def predict_horizon(model, means, ratio, days):
@@ -251,7 +260,8 @@ def _fit_bands(rows, means, stretch, horizons):
     return bands
 
 
-def _derive(facts):
+def derive(facts):
+    """Facts with every feature: those that they lack are null."""
     absent = [name for name in MONEY if name not in facts.columns]
     facts = add_derived(facts).with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in absent)
     days = facts.with_columns(

@@ -25,7 +25,9 @@ DIRECTIONS = {
 # those of which the course from cut-off to cut-off is told, and by which candidates are compared
 LEADING = ("auc", "log_loss", "orders_rmse", "spend_rmse", "orders_bias_share", "spend_bias_share")
 DECIDING = ("log_loss", "orders_rmse", "spend_rmse", "orders_pooled_squared_error", "spend_pooled_squared_error")
-DECILE = re.compile(r"(?:calibration_|(?P<what>orders|spend)_(?:\d+d_)?)?decile_\d\d")
+DECILE = re.compile(r"(?:calibration_|(?P<what>orders|spend|buyer)_(?:\d+d_)?)?decile_\d\d")
+# of a chance, RMSE and Gini say what Brier score and AUC say, and the absolute error rewards a chance of zero: in ops.backtests only
+NOT_SHOWN = ("rmse", "mae", "normalised_gini")
 MOST_ORIGINS = 8
 # standard deviations: two-sided 1 %
 BEYOND_CHANCE = 2.576
@@ -83,6 +85,8 @@ def _measures(rows):
         base = split_measure(row["metric"])
         if base is None or row["baseline"] in (None, "actual") or row["value"] is None:
             continue
+        if row["metric"] in NOT_SHOWN:
+            continue
         found.append(row | {"base": base[1], "what": base[0], "verdict": _verdict(row, DIRECTIONS[base[1]])})
     coverage = [row for row in rows if row["metric"].endswith("_interval_coverage")]
     found += [
@@ -117,7 +121,7 @@ def split_measure(metric):
     if metric in DIRECTIONS:
         return "", metric
     what, _, base = metric.partition("_")
-    return (what, base) if base in DIRECTIONS and what in ("orders", "spend") else None
+    return (what, base) if base in DIRECTIONS and what in ("orders", "spend", "buyer") else None
 
 
 def _verdict(row, direction):

@@ -147,4 +147,5 @@ MODEL_TEXTS = {
 EVENTS = {
     "churn": ("share that left", "流失占比"),
     "next_purchase": ("share that bought", "购买占比"),
+    "contract_churn": ("share of contracts that ended", "合约终止占比"),
 }

@@ -5,7 +5,7 @@ import json
 import polars as pl
 
 from pipeline import ops
-from pipeline.models import contract_reasons
+from pipeline.models import contract_reasons, spend_boosting
 from pipeline.models.churn_reasons import add_derived
 from pipeline.models.drift import (
     DRIFT_SCHEMA,
@@ -28,7 +28,7 @@ SCORES = {
     "next_purchase": ("purchase_probability_30d",),
     "contract_churn": ("churn_probability",),
 }
-# what these look at: they are fitted on the facts that they score, so facts are compared from training to training
+# what the models of purchases look at: fitted on the facts that they score, so facts are compared from training to training
 CLV_FACTS = ("order_day_count", "recency_days", "avg_order_amount")
 
 
@@ -112,7 +112,12 @@ def _compare_features(night, run, training, tonight, kept):
     if run["model"] in ("segments", "clv"):
         used = [feature["name"] for feature in params.get("features", ())] or CLV_FACTS
         allowed = (pl.col("order_count") > 0) & pl.col("is_profiling_allowed").fill_null(True)
-        return _compare_with_kept(night, run, "feature", tonight.filter(allowed), used, kept)
+        tonight = tonight.filter(allowed)
+        # where the challenger gives a figure, what it reads counts too
+        if "boosting" in params:
+            used = tuple(dict.fromkeys([*used, *params["boosting"]["features"]]))
+            tonight = spend_boosting.derive(tonight)
+        return _compare_with_kept(night, run, "feature", tonight, used, kept)
     references = []
     if training is not None and len(training):
         rows = _population(newest_cut_offs(training), run["model"], params)

@@ -8,13 +8,14 @@ import polars as pl
 
 from pipeline.models.drift import NOT_YET
 from pipeline.models.realised import judge_amount, judge_event
-from pipeline.transform.build import start_of_day_utc
+from pipeline.transform.build import build_outcomes, start_of_day_utc
 from pipeline.warehouse import attach, frame, has_table, identifier, value
 
 # model, column of its scores, days ahead (None: the model's own horizon), what is counted
 FORECASTS = (
     ("churn", "churn_probability", None, "no order"),
     ("next_purchase", "purchase_probability_30d", 30, "an order"),
+    ("contract_churn", "churn_probability", None, "no contract"),
     ("clv", "expected_orders_90d", 90, "orders"),
     ("clv", "clv_90d_amount", 90, "spend"),
     ("clv", "expected_orders_365d", 365, "orders"),
@@ -97,8 +98,14 @@ def _read_snapshots(night):
 
 
 def _judge(night, model, column, day, horizon, what):
-    rows = frame(night.con, _foretold_and_happened(model, column), _window(night, day, horizon))
     settings, name = night.settings, _name(what, horizon)
+    if what == "no contract":
+        # the models have read what they learn from by now: the table may be made anew
+        build_outcomes(night.con, [(day, horizon)], settings.business_timezone, "contract_outcomes")
+        rows = frame(night.con, _foretold_and_kept(model, column))
+        ended = 1 - rows["is_kept"].cast(pl.Float64).to_numpy()
+        return judge_event(rows["foretold"].to_numpy(), ended, settings.realised_gap_warning, settings.seed)
+    rows = frame(night.con, _foretold_and_happened(model, column), _window(night, day, horizon))
     if what in ("orders", "spend"):
         # two ids that were found to be one person since: together they were expected to buy what that person bought
         rows = rows.group_by("current_customer_id").agg(
@@ -138,6 +145,54 @@ def _foretold_and_happened(model, column):
 
     ),
 
+    {_named(model, column)}
+
+    select
+        named.customer_id,
+        named.current_customer_id,
+        named.foretold,
+        coalesce(bought.order_day_count, 0) as order_day_count,
+        coalesce(bought.net_spend_amount, 0) as net_spend_amount
+
+    from named
+
+    left join bought
+        on named.current_customer_id = bought.customer_id
+
+    where
+        named.current_customer_id is not null
+        and named.foretold is not null
+
+    order by named.customer_id
+    """
+
+
+def _foretold_and_kept(model, column):
+    """SQL: a row per id of the forecast whose person is still known, and whether the person's contract ran on."""
+    return f"""
+    with {_named(model, column)}
+
+    select
+        named.customer_id,
+        named.foretold,
+        contract_outcomes.customer_id is not null as is_kept
+
+    from named
+
+    left join contract_outcomes
+        on named.current_customer_id = contract_outcomes.customer_id
+
+    where
+        named.current_customer_id is not null
+        and named.foretold is not null
+
+    order by named.customer_id
+    """
+
+
+def _named(model, column):
+    """CTEs: named, the ids of the forecast and whom they mean tonight."""
+    return f"""
     -- whom an id that is no customer any more means tonight; who was erased is nobody
     moved as (
 
@@ -163,24 +218,6 @@ def _foretold_and_happened(model, column):
             on scores.customer_id = moved.customer_id
 
     )
-
-    select
-        named.customer_id,
-        named.current_customer_id,
-        named.foretold,
-        coalesce(bought.order_day_count, 0) as order_day_count,
-        coalesce(bought.net_spend_amount, 0) as net_spend_amount
-
-    from named
-
-    left join bought
-        on named.current_customer_id = bought.customer_id
-
-    where
-        named.current_customer_id is not null
-        and named.foretold is not null
-
-    order by named.customer_id
     """
 
 

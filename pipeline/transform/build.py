@@ -269,9 +269,9 @@ def _create(con, table, sql):
         con.execute(f"insert into {table} {sql}" if number else f"create or replace table {table} as {sql}")
 
 
-def build_outcomes(con, horizons: list[tuple[date, int]], timezone: str) -> None:
+def build_outcomes(con, horizons: list[tuple[date, int]], timezone: str, only: str | None = None) -> None:
     """work.outcomes: what customers bought in [cut-off, cut-off + days) for each (cut-off, days); work.contract_outcomes: whose
-    contract ran on when it was over."""
+    contract ran on when it was over. only: one of the two."""
     con.execute(
         "create or replace table work.horizons (as_of date, horizon_days integer, as_of_utc timestamp, end_utc timestamp)"
     )
@@ -279,7 +279,8 @@ def build_outcomes(con, horizons: list[tuple[date, int]], timezone: str) -> None
         begin, end = (start_of_day_utc(day, timezone) for day in (cut_off, cut_off + timedelta(days=days)))
         con.execute("insert into horizons values (?, ?, ?, ?)", (cut_off, days, begin, end))
     for path in in_order(FOLDER / "training"):
-        con.execute(f"create or replace table work.{path.stem} as {path.read_text(encoding='utf-8')}")
+        if only in (None, path.stem):
+            con.execute(f"create or replace table work.{path.stem} as {path.read_text(encoding='utf-8')}")
 
 
 def model_facts(table: str, where: str = "true") -> str:

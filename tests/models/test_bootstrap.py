@@ -19,6 +19,11 @@ def test_a_draw_by_weights_is_a_draw_of_rows(seed):
     rng = np.random.default_rng(seed)
     for number in range(7):
         rows = rng.integers(0, len(actual), len(actual))
+        said, came = found[bootstrap.DECILES][number]
+        for place, members in enumerate(measures.decile_rows(probability)):
+            drawn = rows[np.isin(rows, members)]
+            assert said[place] == pytest.approx(probability[drawn].mean())
+            assert came[place] == pytest.approx(actual[drawn].mean())
         for metric, measure in bootstrap.MEASURES.items():
             near = 0.05 if metric.startswith("calibration") else 1e-9
             assert found[metric][number] == pytest.approx(measure(actual[rows], probability[rows]), abs=near), metric

@@ -151,6 +151,20 @@ def test_contributions_are_exact(make_sets, kind):
         assert parts[:, REASON_OF["recency_days"]] == pytest.approx(alone, abs=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("sent", "reactions", "english", "chinese"),
+    [
+        (1, 2, "1 contact from us in 90 days, 2 reactions", "近90天触达1次，打开、点击等反应2次"),
+        (4, 1, "4 contacts from us in 90 days, 1 reaction", "近90天触达4次，打开、点击等反应1次"),
+        (3, 0, "3 contacts from us in 90 days, no reactions", "近90天触达3次，打开、点击等反应0次"),
+    ],
+)
+def test_reactions_are_no_share_of_what_was_sent(sent, reactions, english, chinese):
+    customers = pl.DataFrame({"outbound_count_90d": [sent], "response_count_90d": [reactions]})
+    (reason,) = (reason for reason in REASONS if reason.code == "responses")
+    assert customers.select(reason.words, chinese=reason.words_zh).row(0) == (english, chinese)
+
+
 def test_a_level_never_seen_and_missing_columns(make_shop, make_sets):
     for is_crooked in (False, True):
         model = fit_churn(*make_sets(2000, is_crooked=is_crooked))

@@ -8,11 +8,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pipeline.models import clv, measures
+from pipeline.models import clv, clv_backtest, measures
 from pipeline.models.clv import backtest_clv, put_in_challenger, run_clv
 from pipeline.models.clv_backtest import choose_origins, foretell, known_at, select_customers
 from pipeline.models.clv_measures import MEASURES, Resample, measure_forecast
-from pipeline.models.expected_spend import SCHEMA
+from pipeline.models.expected_spend import SCHEMA, chance_of_order, fit_purchases, predict_spend, summarise_purchases
+from pipeline.models.purchase_models import pool_rows, race
 from pipeline.models.records import BACKTEST_SCHEMA, make_backtests
 from tests.models.conftest import build_facts
 
@@ -28,7 +29,7 @@ def test_cdnow_holdout_of_all_models(cdnow_days, make_past_of_days):
     past = select_customers(make_past_of_days(cdnow_days, cut_offs, end, (90, 273)))
     (forecast,), _ = foretell(past, 20260101, "bgnbd", (273,))
     assert (forecast.cut_off, forecast.days, len(forecast.x)) == (start, 273, 2357)
-    table = make_backtests(end, "clv", start, 273, measure_forecast(forecast, "bgnbd", 1))
+    table = make_backtests(end, "clv", start, 273, measure_forecast(forecast, {"purchases": "bgnbd"}, 1))
     found = {
         (candidate, metric, baseline): (value, other)
         for candidate, metric, baseline, value, other in table.select(
@@ -293,3 +294,80 @@ def test_drawn_measures_are_those_of_drawn_customers(seed):
                 assert found[name, measure][draw] == pytest.approx(of(actual[rows], values[rows]), rel=1e-9, abs=1e-9)
     low, high = np.quantile(found["one", "rmse"], [0.025, 0.975])
     assert (low, high) == pytest.approx(interval_by_rows(measures.rmse, actual, forecasts["one"], seed), rel=0.1)
+
+
+def make_chances(count=400):
+    """A Forecast of chances: a customer orders or not, the model knows half of it."""
+    rng = np.random.default_rng(3)
+    actual = (rng.random(count) < 0.4).astype(float)
+    chances = {"bgnbd": np.clip(0.3 + 0.2 * actual + rng.normal(0, 0.05, count), 0.01, 0.99)}
+    chances |= {"mbgnbd": np.full(count, 0.4), "base rate": np.full(count, 0.4)}
+    figures = {
+        name: {"orders": values, "amount": 10 * values} for name, values in chances.items() if name != "base rate"
+    }
+    naive = {name: {"orders": actual * 0 + 0.5, "spend": actual * 0 + 5} for name in ("own rate", "zero", "mean")}
+    ids = np.array([f"c{number:03d}" for number in range(count)])
+    actual = {"orders": actual, "spend": 10 * actual}
+    return clv_backtest.Forecast(QUARTERS[0], 90, ids, np.arange(count) % 9, actual, figures, naive, chances)
+
+
+def test_the_chance_of_any_order_is_held_against_what_came():
+    forecast = make_chances()
+    table = make_backtests(AS_OF, "clv", QUARTERS[0], 90, measure_forecast(forecast, {"purchases": "bgnbd"}, 1))
+    found = {(row["candidate"], row["metric"], row["baseline"]): row for row in table.to_dicts()}
+    bought = (forecast.actual["orders"] > 0).astype(float)
+    row = found["bgnbd", "buyer_auc", "base rate"]
+    assert (row["value"], row["baseline_value"]) == (
+        pytest.approx(measures.auc(bought, forecast.chances["bgnbd"]), abs=1e-6),
+        0.5,
+    )
+    assert row["value_low"] <= row["value"] <= row["value_high"] and row["difference_low"] > 0.3
+    for name in ("pr_auc", "lift_10", "brier", "log_loss"):
+        assert found["bgnbd", f"buyer_{name}", "base rate"]["difference_low"] is not None
+        # and the others against the model in use
+        assert ("mbgnbd", f"buyer_{name}", "bgnbd") in found and ("bgnbd", f"buyer_{name}", "bgnbd") not in found
+    assert found["mbgnbd", "orders_normalised_gini", "bgnbd"]["baseline_value"] == pytest.approx(
+        measures.normalised_gini(forecast.actual["orders"], forecast.chances["bgnbd"]), abs=1e-6
+    )
+
+
+def test_deciles_totals_and_means_have_intervals_of_what_was_foretold_less_what_came():
+    forecast = make_chances()
+    rows = measure_forecast(forecast, {"purchases": "bgnbd"}, 1)
+    shown = [row for row in rows if row.baseline == "actual" and row.candidate == "bgnbd"]
+    assert {row.metric.rstrip("0123456789") for row in shown} >= {
+        "orders_decile_",
+        "spend_total",
+        "buyer_decile_",
+        "orders_mean_x",
+        "orders_mean_x7_or_more",
+    }
+    for row in shown:
+        gap = row.value - row.baseline_value
+        assert row.value_low <= row.value <= row.value_high and row.difference_low <= gap <= row.difference_high, row
+    # of 400 customers: 1.96 standard errors of the total either side
+    (total,) = (row for row in shown if row.metric == "orders_total")
+    errors = forecast.candidates["bgnbd"]["orders"] - forecast.actual["orders"]
+    width = total.difference_high - total.difference_low
+    assert width == pytest.approx(2 * 1.96 * errors.std() * np.sqrt(400), rel=0.15)
+
+
+@pytest.mark.parametrize("name", ["bgnbd", "mbgnbd", "paretonbd"])
+def test_the_chance_of_any_order_is_one_less_that_of_none(make_facts, name):
+    past = select_customers(simulate_past(make_facts, 300, 1, QUARTERS[:1], complainer_share=0.0))
+    purchases = summarise_purchases(past)
+    params = fit_purchases(purchases, name)[0]
+    chance = chance_of_order(purchases, params, 90)
+    said = predict_spend(purchases, params, 90, 1)
+    # nobody is surer to buy than to be a customer, nor than to be expected to
+    assert ((chance >= 0) & (chance <= said["p_alive"] + 1e-9) & (chance <= said["orders"] + 1e-9)).all()
+    # the most likely number of orders is none where the chance of any is below a tenth, by the quantiles of the night
+    assert ((said["orders_high"] == 0) == (chance <= 0.1 + 1e-9)).all()
+
+
+def test_the_race_stores_the_interval_that_decides():
+    rng = np.random.default_rng(1)
+    errors = {"bgnbd": rng.exponential(1.0, 500)}, {"zero": rng.exponential(2.0, 500)}
+    result = race(np.arange(500), *errors, "bgnbd", 1)
+    (row,) = pool_rows("orders", result)
+    assert row.difference_low < row.value - row.baseline_value < row.difference_high < 0

@@ -1,6 +1,7 @@
 """How a classifier is chosen and believed, by forecasts made up for the purpose; leaks planted in facts."""
 
 import datetime as dt
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -119,6 +120,32 @@ def test_honest_features_are_believed():
 def test_a_planted_leak_is_named(flip, words):
     model = events.fit_event(EVENT, *make_sets(flip=flip, strength=0.6))
     assert model.status == "held" and words in model.message and "leak" in model.message
+
+
+def copy_outcome(rows, flip, seed):
+    """The outcome, but for a share of rows."""
+    return rows["is_left"].to_numpy() ^ (np.random.default_rng(seed).random(len(rows)) < flip)
+
+
+@pytest.mark.parametrize("flip", [0.15, 0.2])
+def test_two_copies_that_are_written_together_are_named(flip):
+    # of two copies neither beats the rest, which holds the other
+    sets = [
+        rows.with_columns(
+            leak=pl.Series(copy_outcome(rows, flip, 1)).cast(int), plan=pl.Series(copy_outcome(rows, flip, 2)).cast(str)
+        )
+        for rows in make_sets(n=1000)
+    ]
+    assert events.fit_event(EVENT, *sets).status == "used"
+    kin = replace(EVENT, kin=(("leak", "plan"),))
+    model = events.fit_event(kin, *sets)
+    assert model.status == "held" and ", with what is written with it, lifts the test AUC from" in model.message
+    assert events.fit_event(replace(kin, honest=("leak",)), *sets).status == "used"
+
+
+def test_one_copy_with_a_fifth_of_rows_flipped_is_named():
+    model = events.fit_event(EVENT, *make_sets(flip=0.2, n=1000))
+    assert model.status == "held" and "'leak' lifts the test AUC from" in model.message
 
 
 def test_what_is_too_good_for_the_challenger_holds_the_model_back():

@@ -109,6 +109,17 @@ def test_the_hardest_baseline_is_the_one_told():
     assert [row["baseline"] for row in model["tests"][0]["leading"]] == ["recency only"] * 2
 
 
+def test_what_another_measure_says_of_a_chance_is_not_shown_twice():
+    names = ("brier", "rmse", "mae", "normalised_gini", "buyer_auc", "orders_rmse")
+    rows = [(name, 0.5, "base rate", 0.6, 700) for name in names]
+    rows += [(f"buyer_decile_{place:02d}", place / 4, "actual", place / 5, 70) for place in (1, 2)]
+    (model,) = read_models(warehouse([churn_run()], [backtest("churn", rows)]), AS_OF)
+    (one,) = model["tests"]
+    assert [row["metric"] for row in one["measures"]] == ["orders_rmse", "brier", "buyer_auc"]
+    assert [picture["what"] for picture in one["pictures"]] == ["buyer"]
+    assert Wording("en").measure("buyer", "auc") == "any order: AUC"
+
+
 def test_the_candidate_in_use_is_shown_and_challengers_beside_it():
     used = {"purchases": "bgnbd", "orders_90d": "bgnbd", "spend_90d": "boosting"}
     run = make_model_run(AS_OF, "clv", "used", "", 900, {"used": used})
