@@ -200,6 +200,23 @@ PATTERNS = (
         r"not judged: no model of purchases has figures at every past cut-off",
         "未作检验：没有一个购买模型在全部历史截点都能给出结果",
     ),
+    (
+        r"(\d+) days not judged: no past cut-off at which (\S+) has figures",
+        "{0} 天未作检验：{1} 在历史截点没有结果",
+    ),
+    (
+        r"(\S+) not judged(?: over (\d+) days)?: (no maximum found|its figures are no numbers) at (.+)",
+        lambda name, days, why, at: (
+            f"{name} 未作检验"
+            + (f"（{days} 天）" if days else "")
+            + f"：在 {at.replace(', ', '、')} "
+            + ("未找到似然函数的最大值" if why == "no maximum found" else "的结果不是数字")
+        ),
+    ),
+    (
+        r"(\S+) stands in for (\S+), which has no figures at some past cut-off",
+        "由 {0} 代替 {1}：后者在某个历史截点没有结果",
+    ),
     (r"not judged at (\S+): (not enough data: .+)", "{0} 未作检验：{1}"),
     (
         r"not judged at (\S+): no model of purchases has figures for everybody",

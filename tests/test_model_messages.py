@@ -49,6 +49,8 @@ OTHERS = {
         "not judged: no past cut-off with enough customers whose 90 days have passed",
         "judged at one past cut-off (needs 2 to replace a model): nothing is replaced",
         "not judged at 2025-01-01: no model of purchases has figures for everybody",
+        "Pareto/NBD not judged over 365 days: no maximum found at 2025-01-01",
+        "Pareto/NBD not judged: its figures are no numbers at 2026-01-01, 2025-10-03",
         "not judged: no model of purchases has figures at every past cut-off",
         "no gradient boosting at 1 of 3 past cut-offs: not enough data: customers at cut-offs with 90 days since (needs 1,000, has 7)",
         "MBG/NBD replaces BG/NBD (squared error -9.9 %, -13.2 % to -6.6 %)",

@@ -146,13 +146,20 @@ def backtest_clv(past, as_of, in_use=None, seed=20260101):
     result = race_forecasts(quarter, "orders", timing, first, seed, is_open=is_open)
     frames = [make_backtests(as_of, "clv", quarter[0].cut_off, BASE_DAYS, pool_rows("orders", result))]
     used["purchases"] = result.champion
-    if result.champion != first:
+    if first not in timing:
+        words.append(
+            f"{TITLES[result.champion]} stands in for {TITLES[first]}, which has no figures at some past cut-off"
+        )
+    elif result.champion != first:
         words.append(f"{TITLES[result.champion]} replaces {TITLES[first]} ({say_gain(result, result.champion)})")
     is_challenged = is_open and sum("boosting" in forecast.candidates for forecast in quarter) >= MIN_ORIGINS
     for days in HORIZONS:
-        judged = [forecast for forecast in forecasts if forecast.days == days]
+        asked = [forecast for forecast in forecasts if forecast.days == days]
+        judged = [forecast for forecast in asked if used["purchases"] in forecast.candidates]
         if not judged:
-            words.append(f"{days} days not judged: no past cut-off with as many days of orders before and after it")
+            lacking = f"at which {TITLES[used['purchases']]} has figures"
+            lacking = lacking if asked else "with as many days of orders before and after it"
+            words.append(f"{days} days not judged: no past cut-off {lacking}")
         for quantity in QUANTITIES:
             figure = f"{quantity}_{days}d"
             used[figure] = used["purchases"]

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from pipeline.models.expected_spend import check_enough, expect_spend, fit_purchases, predict_spend, summarise_purchases
-from pipeline.models.purchase_models import MODELS, stretch
+from pipeline.models.purchase_models import MODELS, TITLES, stretch
 from pipeline.models.records import NotEnoughData
 from pipeline.models.spend_boosting import BASE_DAYS, FACTS, fit_spend, outcome_columns, predict_horizon, predict_mean
 
@@ -75,7 +75,7 @@ def foretell(past, seed, in_use="bgnbd", horizons=HORIZONS):
     for days in horizons:
         for origin in choose_origins(past, days):
             asked.setdefault(origin, []).append(days)
-    found, notes, lacking = [], [], []
+    found, notes, lacking, dropped = [], [], [], {}
     for origin in sorted(asked, reverse=True):
         rows = past.filter(pl.col("as_of") == origin)
         rows = rows[:: -(-len(rows) // COMPARED_CUSTOMERS)]
@@ -85,19 +85,16 @@ def foretell(past, seed, in_use="bgnbd", horizons=HORIZONS):
         except NotEnoughData as error:
             notes.append(f"not judged at {origin}: {error}")
             continue
-        params = {name: fit_purchases(purchases, name) for name in MODELS}
-        # a model that did not converge is not in the race, but for the one in use: somebody has to run
-        params = {
-            name: fitted
-            for name, (fitted, metrics, _) in params.items()
-            if metrics[f"{name}_converged"] or name == in_use
-        }
-        # nor is one whose formulas break down at the bounds of its search
-        params = {
-            name: fitted
-            for name, fitted in params.items()
-            if all(np.isfinite(expect_spend(purchases, fitted, days)["orders"]).all() for days in horizons)
-        }
+        fits, params = {name: fit_purchases(purchases, name) for name in MODELS}, {}
+        for name, (fitted, metrics, _) in fits.items():
+            # a model that did not converge is not in the race, but for the one in use: somebody has to run
+            if not (metrics[f"{name}_converged"] or name == in_use):
+                dropped.setdefault((name, "no maximum found"), []).append(origin)
+            # nor is one whose formulas break down at the bounds of its search
+            elif not all(np.isfinite(expect_spend(purchases, fitted, days)["orders"]).all() for days in horizons):
+                dropped.setdefault((name, "its figures are no numbers"), []).append(origin)
+            else:
+                params[name] = fitted
         if not params:
             notes.append(f"not judged at {origin}: no model of purchases has figures for everybody")
             continue
@@ -117,6 +114,11 @@ def foretell(past, seed, in_use="bgnbd", horizons=HORIZONS):
             naive = _predict_naively(purchases, past, origin, days)
             ids, x = purchases["customer_id"].to_numpy(), purchases["x"].to_numpy()
             found.append(Forecast(origin, days, ids, x, actual, candidates, naive))
+    for (name, why), origins in dropped.items():
+        days = sorted({days for origin in origins for days in asked[origin]})
+        # one is judged at all cut-offs of 90 days or at none
+        where = "" if BASE_DAYS in days else f" over {days[0]} days"
+        notes.append(f"{TITLES[name]} not judged{where}: {why} at {', '.join(map(str, origins))}")
     if lacking:
         notes.append(f"no gradient boosting at {len(lacking)} of {len(asked)} past cut-offs: {lacking[0]}")
     return found, notes
