@@ -65,6 +65,23 @@ PATTERNS = (
         "{0}并不显著优于基线“{1}”：{5} 个测试截点的对数损失差 {2}（区间 {3} 至 {4}）",
     ),
     (
+        r"at the newest test cut-off ([\d.]+) % foretold, ([\d.]+) % came"
+        r"(?:: too (high|low) beyond chance, the ranks tell more than the chances)?",
+        lambda foretold, came, verdict: (
+            f"最近的测试截点平均预测概率 {foretold}%，实际发生 {came}%"
+            + (f"：预测偏{'高' if verdict == 'high' else '低'}，超出偶然，排序比概率本身更可信" if verdict else "")
+        ),
+    ),
+    (
+        r"kept although no better than the baseline '([^']+)' at the newest test cut-off",
+        "最近的测试截点上并不优于基线“{0}”，仍继续采用",
+    ),
+    (
+        r"kept although better than the baseline '([^']+)' not beyond chance: log loss ([-+\d.]+) \(([-+\d.]+) to ([-+\d.]+)\)"
+        r" over (\d+) test cut-off\(s\)",
+        "优于基线“{0}”但未超出偶然，仍继续采用：{4} 个测试截点的对数损失差 {1}（区间 {2} 至 {3}）",
+    ),
+    (
         r"on the calibration cut-off the ranking is reversed or gone \(slope ([-+\d.]+)\): the past misleads",
         "校准截点上排序颠倒或失效（斜率 {0}）：历史规律已不适用",
     ),
@@ -237,6 +254,15 @@ PATTERNS = (
     ),
     (r", since (.+) does not beat the baseline", "，因 {0} 不优于基线"),
     (r", replacing (.+) \((squared error .+)\)", "，取代 {0}（{1}）"),
+    (
+        r", kept although the baseline '([^']+)' was (better, not beyond chance|as good)(.*)",
+        lambda name, how, more: (
+            f"，基线“{_to_chinese(name)}”"
+            + ("与之相当" if how == "as good" else "更好，但未超出偶然")
+            + "，故继续采用"
+            + _to_chinese(more)
+        ),
+    ),
     (r"((?:, .+? not better \(squared error [^)]+\))+)", lambda said: _not_better(said)),
     (r"(\S+) replaces (\S+) \((squared error .+)\)", "{0} 取代 {1}（{2}）"),
     (

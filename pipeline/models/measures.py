@@ -12,6 +12,8 @@ SMALLEST_PROBABILITY = 1e-6
 BOOTSTRAP_DRAWS = 1000
 BOOTSTRAP_GROUPS = 2000
 NEWTON_STEPS = 50
+# standard deviations: two-sided 1 %
+BEYOND_CHANCE = 2.576
 
 
 def mae(actual, predicted):
@@ -180,6 +182,20 @@ def deciles(actual, predicted):
     order = np.argsort(predicted, kind="stable")
     groups = [rows for rows in np.array_split(order, 10) if len(rows)]
     return [(float(predicted[rows].mean()), float(actual[rows].mean()), len(rows)) for rows in groups]
+
+
+def judge_level(tenths):
+    """(mean chance foretold, share that came, verdict) of chances. tenths: (foretold, came, rows) of each, as of deciles.
+
+    verdict: 'high' or 'low' where chance alone, were the forecast right, would not come so far in 99 of 100 tests; else None. The
+    sum of independent events has the variance of its deciles at most, so it is rather told too seldom.
+    """
+    foretold, came, rows = np.array(tenths, float).T
+    spread = np.sqrt((foretold * (1 - foretold) * rows).sum()) / rows.sum()
+    foretold, came = (float((shares * rows).sum() / rows.sum()) for shares in (foretold, came))
+    gap = foretold - came
+    verdict = None if abs(gap) <= BEYOND_CHANCE * spread else "high" if gap > 0 else "low"
+    return foretold, came, verdict
 
 
 def _lorenz_area(actual, ranking):

@@ -140,6 +140,9 @@ def say_race(result, origins):
         return f"{words}, since {TITLES[result.in_use]} does not beat the baseline"
     if result.champion != result.in_use:
         return f"{words}, replacing {TITLES[result.in_use]} ({say_gain(result, result.champion)})"
+    if not result.errors[result.champion] < result.errors[best]:
+        is_even = result.errors[result.champion] == result.errors[best]
+        words += f", kept although the baseline '{best}' was {'as good' if is_even else 'better, not beyond chance'}"
     return words + "".join(f", {TITLES[name]} not better ({say_gain(result, name)})" for name in result.gains)
 
 

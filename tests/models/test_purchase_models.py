@@ -301,6 +301,19 @@ def test_a_model_in_use_is_not_dropped_by_a_baseline_that_was_lucky():
     assert race(CUSTOMERS, candidates, sure, "old", 1, is_proven=True).champion is None
 
 
+def test_a_model_that_is_kept_says_that_a_baseline_was_better():
+    close = errors_of(4.0, 3.0)
+    candidates, lucky = {"bgnbd": close - close.mean() + 4.0}, {"mean": errors_of(3.8)}
+    kept = say_race(race(CUSTOMERS, candidates, lucky, "bgnbd", 1, is_proven=True), 2)
+    assert kept == (
+        "BG/NBD (RMSE 2.00, baseline 'mean' 1.95, 2 cut-offs), kept although the baseline 'mean' was better, not beyond chance"
+    )
+    even = race(CUSTOMERS, candidates, {"mean": candidates["bgnbd"]}, "bgnbd", 1, is_proven=True)
+    assert say_race(even, 2).endswith(", kept although the baseline 'mean' was as good")
+    ahead = {"mean": errors_of(4.41)}
+    assert "kept" not in say_race(race(CUSTOMERS, candidates, ahead, "bgnbd", 1, is_proven=True), 2)
+
+
 def test_customers_are_drawn_not_rows():
     values = np.random.default_rng(5).normal(3.0, 2.0, 500)
     once = interval_by_customer(values, np.arange(500), 1)
