@@ -12,7 +12,7 @@ from pipeline.models.clv_backtest import (
 )
 from pipeline.models.clv_checks import check_belief
 from pipeline.models.clv_measures import measure_forecast
-from pipeline.models.expected_spend import SCHEMA, fit_purchases, score_purchases, summarise_purchases
+from pipeline.models.expected_spend import SCHEMA, fit_purchases, order_horizons, score_purchases, summarise_purchases
 from pipeline.models.purchase_models import (
     BASELINES,
     MODELS,
@@ -88,7 +88,7 @@ def score_clv(facts, purchases, trained, seed, discount_rate_yearly):
 def put_in_challenger(scores, facts, purchases, params, challenger):
     """Scores with the challenger's figures where it is in use: expectation, interval and discounted amount.
 
-    The other figures stay; a year is never expected to hold less than its first 90 days.
+    The other figures stay, but for those of a year that its first 90 days exceed (order_horizons).
     """
     used = params["used"]
     means, columns = predict_mean(select_customers(facts), challenger), {}
@@ -103,12 +103,7 @@ def put_in_challenger(scores, facts, purchases, params, challenger):
     worth = scores["clv_365d_discounted_amount"].to_numpy() / np.where(whole > 0, whole, 1.0)
     worth = pl.Series(np.where(whole > 0, worth, 1.0))
     scores = scores.with_columns(pl.Series(name, values).round(6) for name, values in columns.items())
-    for quantity, (mean, _, high) in COLUMNS.items():
-        if used[f"{quantity}_90d"] != used[f"{quantity}_365d"]:
-            year, high = mean.format(365), high.format(365)
-            scores = scores.with_columns(pl.max_horizontal(mean.format(90), year).alias(year))
-            reach = [high, high.replace("365", "90"), *([year] if quantity == "spend" else [])]
-            scores = scores.with_columns(pl.max_horizontal(reach).alias(high))
+    scores = order_horizons(scores)
     year = pl.col("clv_365d_amount")
     return scores.with_columns(
         clv_365d_discounted_amount=(year * worth).round(6),
