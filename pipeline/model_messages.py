@@ -65,6 +65,23 @@ PATTERNS = (
         "{0}并不显著优于基线“{1}”：{5} 个测试截点的对数损失差 {2}（区间 {3} 至 {4}）",
     ),
     (
+        r"at the newest test cut-off ([\d.]+) % foretold, ([\d.]+) % came"
+        r"(?:: too (high|low) beyond chance, the ranks tell more than the chances)?",
+        lambda foretold, came, verdict: (
+            f"最近的测试截点平均预测概率 {foretold}%，实际发生 {came}%"
+            + (f"：预测偏{'高' if verdict == 'high' else '低'}，超出偶然，排序比概率本身更可信" if verdict else "")
+        ),
+    ),
+    (
+        r"kept although no better than the baseline '([^']+)' at the newest test cut-off",
+        "最近的测试截点上并不优于基线“{0}”，仍继续采用",
+    ),
+    (
+        r"kept although better than the baseline '([^']+)' not beyond chance: log loss ([-+\d.]+) \(([-+\d.]+) to ([-+\d.]+)\)"
+        r" over (\d+) test cut-off\(s\)",
+        "优于基线“{0}”但未超出偶然，仍继续采用：{4} 个测试截点的对数损失差 {1}（区间 {2} 至 {3}）",
+    ),
+    (
         r"on the calibration cut-off the ranking is reversed or gone \(slope ([-+\d.]+)\): the past misleads",
         "校准截点上排序颠倒或失效（斜率 {0}）：历史规律已不适用",
     ),
@@ -209,6 +226,23 @@ PATTERNS = (
         r"not judged: no model of purchases has figures at every past cut-off",
         "未作检验：没有一个购买模型在全部历史截点都能给出结果",
     ),
+    (
+        r"(\d+) days not judged: no past cut-off at which (\S+) has figures",
+        "{0} 天未作检验：{1} 在历史截点没有结果",
+    ),
+    (
+        r"(\S+) not judged(?: over (\d+) days)?: (no maximum found|its figures are no numbers) at (.+)",
+        lambda name, days, why, at: (
+            f"{name} 未作检验"
+            + (f"（{days} 天）" if days else "")
+            + f"：在 {at.replace(', ', '、')} "
+            + ("未找到似然函数的最大值" if why == "no maximum found" else "的结果不是数字")
+        ),
+    ),
+    (
+        r"(\S+) stands in for (\S+), which has no figures at some past cut-off",
+        "由 {0} 代替 {1}：后者在某个历史截点没有结果",
+    ),
     (r"not judged at (\S+): (not enough data: .+)", "{0} 未作检验：{1}"),
     (
         r"not judged at (\S+): no model of purchases has figures for everybody",
@@ -229,6 +263,15 @@ PATTERNS = (
     ),
     (r", since (.+) does not beat the baseline", "，因 {0} 不优于基线"),
     (r", replacing (.+) \((squared error .+)\)", "，取代 {0}（{1}）"),
+    (
+        r", kept although the baseline '([^']+)' was (better, not beyond chance|as good)(.*)",
+        lambda name, how, more: (
+            f"，基线“{_to_chinese(name)}”"
+            + ("与之相当" if how == "as good" else "更好，但未超出偶然")
+            + "，故继续采用"
+            + _to_chinese(more)
+        ),
+    ),
     (r"((?:, .+? not better \(squared error [^)]+\))+)", lambda said: _not_better(said)),
     (r"(\S+) replaces (\S+) \((squared error .+)\)", "{0} 取代 {1}（{2}）"),
     (

@@ -26,6 +26,10 @@ OTHERS = {
         "gradient boosting is no better than the baseline at the newest test cut-off: test log loss 0.6, baseline 'base rate' 0.5",
         "gradient boosting is no better than the baseline 'own rate' beyond chance: log loss +0.0010 (-0.0020 to +0.0040) over 3"
         " test cut-off(s)",
+        "at the newest test cut-off 37.3 % foretold, 26.3 % came: too high beyond chance, the ranks tell more than the chances",
+        "at the newest test cut-off 26.9 % foretold, 26.3 % came; kept although no better than the baseline 'base rate' at the"
+        " newest test cut-off; kept although better than the baseline 'recency only' not beyond chance: log loss -0.0135 (-0.0282"
+        " to +0.0008) over 3 test cut-off(s)",
         "on the calibration cut-off the ranking is reversed or gone (slope -0.32): the past misleads",
         "at the newest cut-off the ranking is reversed or gone (slope 0.00)",
         "test AUC 1.000 is too good to be true (limit 0.98): look for a feature that knows the outcome; 'contract_amount' alone"
@@ -52,6 +56,8 @@ OTHERS = {
         "not judged: no past cut-off with enough customers whose 90 days have passed",
         "judged at one past cut-off (needs 2 to replace a model): nothing is replaced",
         "not judged at 2025-01-01: no model of purchases has figures for everybody",
+        "Pareto/NBD not judged over 365 days: no maximum found at 2025-01-01",
+        "Pareto/NBD not judged: its figures are no numbers at 2026-01-01, 2025-10-03",
         "not judged: no model of purchases has figures at every past cut-off",
         "no gradient boosting at 1 of 3 past cut-offs: not enough data: customers at cut-offs with 90 days since (needs 1,000, has 7)",
         "MBG/NBD replaces BG/NBD (squared error -9.9 %, -13.2 % to -6.6 %)",
@@ -86,6 +92,13 @@ def test_what_came_of_a_race_has_chinese():
     stays = Race("bgnbd", "bgnbd", errors, gains, None, 100)
     races = [stays, stays._replace(champion=None), stays._replace(champion="boosting")]
     races.append(stays._replace(champion="boosting", beaten_by="mean"))
+    races.append(stays._replace(errors=errors | {"mean": 2.9}))
+    races.append(stays._replace(errors=errors | {"mean": errors["bgnbd"]}))
+    races.append(races[-2]._replace(gains={}))
+    assert "kept although the baseline 'mean'" in say_race(races[-1], 4)
+    assert translate(f"orders of 90 days: {say_race(races[-1], 4)}").endswith(
+        "，4 个截点），基线“一律为平均值”更好，但未超出偶然，故继续采用"
+    )
     for one, what in itertools.product(races, ("orders of 90 days", "spend of 365 days")):
         message = f"{what}: {say_race(one, 4)}"
         assert "; " not in message and find_untranslated(message) == []
@@ -179,7 +192,9 @@ def test_a_status_is_said_once():
         "clv: not enough data: customers with an order (needs 50, has 3)",
         "模型 客户生命周期价值：数据不足：有订单的客户（需要 50，现有 3）",
     )
-    english, chinese = word_status("churn", "held", OTHERS["churn"][4])
+    english, chinese = word_status(
+        "churn", "held", next(said for said in OTHERS["churn"] if said.startswith("at the newest cut-off"))
+    )
     assert english.startswith("churn: held: at the newest") and chinese.startswith("模型 流失预测：暂不使用：最近截点")
 
 

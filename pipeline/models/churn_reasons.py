@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 
 ORDER_CHANNELS_ZH = {
     "online": "线上",
@@ -281,13 +282,15 @@ def add_derived(facts):
     expected_gap_days: (days since the first order + SMOOTHING_DAYS) / purchase days. Who bought once has one too, and who bought
     twice in a week is not taken for a weekly buyer: a purchase rate drawn towards a slow one until there is evidence.
 
-    Columns that the facts lack are added as null: the same expressions then hold whatever a shop delivers.
+    Columns that the facts lack are added as null, and NaN becomes null: the same expressions then hold whatever a shop delivers.
     """
     needed = {*NUMERIC, *CATEGORICAL} - DERIVED
     absent = sorted(
         (needed | {"last_ticket_at", "last_interaction_at", "first_order_on", "order_day_count"}) - set(facts.columns)
     )
     facts = facts.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in absent)
+    # what is no number is not known: words would stumble over it
+    facts = facts.with_columns(cs.float().fill_nan(None))
     return facts.with_columns(
         gap_ratio=pl.col("recency_days") / pl.when(pl.col("avg_gap_days") > 0).then(pl.col("avg_gap_days")),
         expected_gap_days=(_days_since("first_order_on").clip(0) + SMOOTHING_DAYS)

@@ -12,7 +12,7 @@ from pipeline.models.clv_backtest import (
 )
 from pipeline.models.clv_checks import check_belief
 from pipeline.models.clv_measures import measure_forecast
-from pipeline.models.expected_spend import SCHEMA, fit_purchases, score_purchases, summarise_purchases
+from pipeline.models.expected_spend import SCHEMA, fit_purchases, order_horizons, score_purchases, summarise_purchases
 from pipeline.models.purchase_models import (
     BASELINES,
     MODELS,
@@ -88,7 +88,7 @@ def score_clv(facts, purchases, trained, seed, discount_rate_yearly):
 def put_in_challenger(scores, facts, purchases, params, challenger):
     """Scores with the challenger's figures where it is in use: expectation, interval and discounted amount.
 
-    The other figures stay; a year is never expected to hold less than its first 90 days.
+    The other figures stay, but for those of a year that its first 90 days exceed (order_horizons).
     """
     used = params["used"]
     means, columns = predict_mean(select_customers(facts), challenger), {}
@@ -103,12 +103,7 @@ def put_in_challenger(scores, facts, purchases, params, challenger):
     worth = scores["clv_365d_discounted_amount"].to_numpy() / np.where(whole > 0, whole, 1.0)
     worth = pl.Series(np.where(whole > 0, worth, 1.0))
     scores = scores.with_columns(pl.Series(name, values).round(6) for name, values in columns.items())
-    for quantity, (mean, _, high) in COLUMNS.items():
-        if used[f"{quantity}_90d"] != used[f"{quantity}_365d"]:
-            year, high = mean.format(365), high.format(365)
-            scores = scores.with_columns(pl.max_horizontal(mean.format(90), year).alias(year))
-            reach = [high, high.replace("365", "90"), *([year] if quantity == "spend" else [])]
-            scores = scores.with_columns(pl.max_horizontal(reach).alias(high))
+    scores = order_horizons(scores)
     year = pl.col("clv_365d_amount")
     return scores.with_columns(
         clv_365d_discounted_amount=(year * worth).round(6),
@@ -146,13 +141,20 @@ def backtest_clv(past, as_of, in_use=None, seed=20260101):
     result = race_forecasts(quarter, "orders", timing, first, seed, is_open=is_open)
     frames = [make_backtests(as_of, "clv", quarter[0].cut_off, BASE_DAYS, pool_rows("orders", result))]
     used["purchases"] = result.champion
-    if result.champion != first:
+    if first not in timing:
+        words.append(
+            f"{TITLES[result.champion]} stands in for {TITLES[first]}, which has no figures at some past cut-off"
+        )
+    elif result.champion != first:
         words.append(f"{TITLES[result.champion]} replaces {TITLES[first]} ({say_gain(result, result.champion)})")
     is_challenged = is_open and sum("boosting" in forecast.candidates for forecast in quarter) >= MIN_ORIGINS
     for days in HORIZONS:
-        judged = [forecast for forecast in forecasts if forecast.days == days]
+        asked = [forecast for forecast in forecasts if forecast.days == days]
+        judged = [forecast for forecast in asked if used["purchases"] in forecast.candidates]
         if not judged:
-            words.append(f"{days} days not judged: no past cut-off with as many days of orders before and after it")
+            lacking = f"at which {TITLES[used['purchases']]} has figures"
+            lacking = lacking if asked else "with as many days of orders before and after it"
+            words.append(f"{days} days not judged: no past cut-off {lacking}")
         for quantity in QUANTITIES:
             figure = f"{quantity}_{days}d"
             used[figure] = used["purchases"]

@@ -20,7 +20,7 @@ from pipeline.models.expected_spend import (
     predict_spend,
     summarise_purchases,
 )
-from pipeline.models.purchase_models import MODELS, stretch
+from pipeline.models.purchase_models import MODELS, TITLES, stretch
 from pipeline.models.records import NotEnoughData
 from pipeline.models.spend_boosting import (
     BASE_DAYS,
@@ -94,7 +94,7 @@ def foretell(past, seed, in_use="bgnbd", horizons=HORIZONS):
     for days in horizons:
         for origin in choose_origins(past, days):
             asked.setdefault(origin, []).append(days)
-    found, notes, lacking = [], [], []
+    found, notes, lacking, dropped = [], [], [], {}
     for origin in sorted(asked, reverse=True):
         rows = past.filter(pl.col("as_of") == origin)
         rows = rows[:: -(-len(rows) // COMPARED_CUSTOMERS)]
@@ -104,19 +104,16 @@ def foretell(past, seed, in_use="bgnbd", horizons=HORIZONS):
         except NotEnoughData as error:
             notes.append(f"not judged at {origin}: {error}")
             continue
-        params = {name: fit_purchases(purchases, name) for name in MODELS}
-        # a model that did not converge is not in the race, but for the one in use: somebody has to run
-        params = {
-            name: fitted
-            for name, (fitted, metrics, _) in params.items()
-            if metrics[f"{name}_converged"] or name == in_use
-        }
-        # nor is one whose formulas break down at the bounds of its search
-        params = {
-            name: fitted
-            for name, fitted in params.items()
-            if all(np.isfinite(expect_spend(purchases, fitted, days)["orders"]).all() for days in horizons)
-        }
+        fits, params = {name: fit_purchases(purchases, name) for name in MODELS}, {}
+        for name, (fitted, metrics, _) in fits.items():
+            # a model that did not converge is not in the race, but for the one in use: somebody has to run
+            if not (metrics[f"{name}_converged"] or name == in_use):
+                dropped.setdefault((name, "no maximum found"), []).append(origin)
+            # nor is one whose formulas break down at the bounds of its search
+            elif not all(np.isfinite(expect_spend(purchases, fitted, days)["orders"]).all() for days in horizons):
+                dropped.setdefault((name, "its figures are no numbers"), []).append(origin)
+            else:
+                params[name] = fitted
         if not params:
             notes.append(f"not judged at {origin}: no model of purchases has figures for everybody")
             continue
@@ -141,6 +138,11 @@ def foretell(past, seed, in_use="bgnbd", horizons=HORIZONS):
                 chances |= {"boosting": predict_any(rows, challenger)} if challenger else {}
                 chances |= _chances_naively(purchases, past, origin, days)
             found.append(Forecast(origin, days, ids, x, actual, candidates, naive, chances))
+    for (name, why), origins in dropped.items():
+        days = sorted({days for origin in origins for days in asked[origin]})
+        # one is judged at all cut-offs of 90 days or at none
+        where = "" if BASE_DAYS in days else f" over {days[0]} days"
+        notes.append(f"{TITLES[name]} not judged{where}: {why} at {', '.join(map(str, origins))}")
     if lacking:
         notes.append(f"no gradient boosting at {len(lacking)} of {len(asked)} past cut-offs: {lacking[0]}")
     return found, notes

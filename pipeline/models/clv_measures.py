@@ -40,22 +40,16 @@ def measure_forecast(forecast, used, seed):
 class Resample:
     """Bootstrap draws of customers, the same for everything that is measured on them.
 
-    Sums are drawn, not rows: the measures follow from them. Above measures.BOOTSTRAP_GROUPS customers, groups of neighbours are
-    drawn (ids are in no order).
+    Sums are drawn, not rows: the measures follow from them. Customers come sorted by id; see measures.draw_groups.
     """
 
     def __init__(self, count, seed):
-        groups = min(count, measures.BOOTSTRAP_GROUPS)
-        self.edges = np.linspace(0, count, groups + 1).astype(int)[:-1]
-        self.group_of = np.repeat(np.arange(groups), np.diff(np.append(self.edges, count)))
-        chances = np.full(groups, 1 / groups)
-        # floats: sums of products of whole numbers are far slower
-        self.drawn = np.random.default_rng(seed).multinomial(groups, chances, DRAWS).astype(float)
+        self.group_of, self.drawn = measures.draw_groups(count, seed, DRAWS)
         self.counts = self.total(np.ones(count))
 
     def total(self, values):
         """Sum of values over each draw: array (DRAWS,). values: shape (n_customers,)."""
-        return self.drawn @ np.add.reduceat(np.asarray(values, float), self.edges)
+        return self.drawn @ np.bincount(self.group_of, np.asarray(values, float))
 
     def mean(self, values):
         """Mean of values over each draw."""

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from threadpoolctl import threadpool_limits
 
-from pipeline.models import bootstrap, event_origins
+from pipeline.models import bootstrap, event_origins, measures
 from pipeline.models.classifiers import Boosting, Encoding, Logistic
 from pipeline.models.event_origins import CANDIDATES, check_size, compare_losses, fit_one
 from pipeline.models.leakage import find_leaks
@@ -180,6 +180,9 @@ def _judge(origins, name, seed, is_in_use=False):
     against = f"test log loss {losses[name]:.4f}, baseline '{best}' {losses[best]:.4f}"
     if not (is_in_use or losses[name] < losses[best]):
         return "held", f"{name} is no better than the baseline at the newest test cut-off: {against}"
+    kept = []
+    if not losses[name] < losses[best]:
+        kept.append(f"kept although no better than the baseline '{best}' at the newest test cut-off")
     for baseline in newest.baselines:
         difference, low, high = compare_losses(origins, name, baseline, seed)
         if not (difference if is_in_use else high) < 0:
@@ -187,5 +190,17 @@ def _judge(origins, name, seed, is_in_use=False):
                 f"{name} is no better than the baseline '{baseline}' beyond chance: log loss {difference:+.4f}"
                 f" ({low:+.4f} to {high:+.4f}) over {len(origins)} test cut-off(s)"
             )
+        if not high < 0:
+            kept.append(
+                f"kept although better than the baseline '{baseline}' not beyond chance: log loss {difference:+.4f}"
+                f" ({low:+.4f} to {high:+.4f}) over {len(origins)} test cut-off(s)"
+            )
     auc = bootstrap.MEASURES["auc"](newest.actual, newest.forecasts[name])
-    return "used", f"{name}: test AUC {auc:.3f}, {against}"
+    return "used", "; ".join([f"{name}: test AUC {auc:.3f}, {against}", _say_level(newest, name), *kept])
+
+
+def _say_level(origin, name):
+    """Which share was foretold at a test and which came: the line that calibrates takes on its cut-off's season."""
+    foretold, came, verdict = measures.judge_level(measures.deciles(origin.actual, origin.forecasts[name]))
+    words = f"at the newest test cut-off {100 * foretold:.1f} % foretold, {100 * came:.1f} % came"
+    return words + (f": too {verdict} beyond chance, the ranks tell more than the chances" if verdict else "")

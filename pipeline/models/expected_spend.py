@@ -263,7 +263,20 @@ def score_purchases(purchases, params, seed, discount_rate_yearly=0.0):
         numbers = pl.DataFrame({name: columns[name] for name in SCHEMA if name in columns})
         numbers = numbers.select(pl.all().fill_nan(None).round(6))
         parts.append(pl.concat([purchases[part].select("customer_id", "as_of"), numbers], how="horizontal"))
-    return pl.concat(parts)
+    return order_horizons(pl.concat(parts))
+
+
+def order_horizons(scores):
+    """Scores in which no figure of a year is less than the same of its first 90 days.
+
+    Ends of spend are drawn, those and means may come from different models, and each is right but for some error.
+    """
+    years = {name.replace("90d", "365d"): name for name in SCHEMA if "90d" in name}
+    # what is no number stays none
+    return scores.with_columns(
+        pl.when(pl.col(year).is_not_null()).then(pl.max_horizontal(quarter, year)).alias(year)
+        for year, quarter in years.items()
+    )
 
 
 def _distinct(purchases):

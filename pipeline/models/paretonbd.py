@@ -5,8 +5,9 @@ Science 33(1); the likelihood as an integral over the moment of leaving is Fader
 Pareto/NBD model and related expressions" -- "the note" below. params is a dict r, alpha, s, beta. x: repeat purchases;
 t_x: time of the last one; age: the paper's T; all times in weeks since the first purchase.
 
-The integral is taken by Gauss-Legendre quadrature in the logarithm of (alpha + time): its terms are all positive, where the
-printed difference of two 2F1 cancels, and its gradient is the same sum (tests compare both).
+The integral is taken by Gauss-Legendre quadrature in the logarithm of (time + the lesser of alpha and beta), in which neither of
+its two powers has a peak too narrow for the nodes: its terms are all positive, where the printed difference of two 2F1 cancels,
+and its gradient is the same sum (tests compare both).
 """
 
 import numpy as np
@@ -148,11 +149,16 @@ def _log_alive(values, x, t_x, age):
 def _log_left(values, x, t_x, age):
     """(log of the part in which the customer left before age, its moments, their shares of it): of shape (n_rows, nodes)."""
     r, alpha, s, beta = values
-    begin = np.log(alpha + t_x)
-    length = np.minimum(np.log(alpha + age) - begin, REACH / (r + x))
-    logs = begin[:, None] + length[:, None] * (NODES + 1) / 2
-    moments = np.maximum(np.exp(logs) - alpha, 0.0)
-    terms = -(r + x - 1)[:, None] * logs + np.log(s) + s * np.log(beta) - (s + 1) * np.log(beta + moments)
+    # past either limit one of the powers has fallen so far that the rest adds nothing
+    reach = np.minimum(
+        (alpha + t_x) * np.expm1(REACH / np.maximum(r + x, 0.1)), (beta + t_x) * np.expm1(REACH / max(s, 0.1))
+    )
+    near = min(alpha, beta) + t_x
+    length = np.log1p(np.minimum(age - t_x, reach) / near)
+    moments = t_x[:, None] + near[:, None] * np.expm1(length[:, None] * (NODES + 1) / 2)
+    terms = np.log(s) + s * np.log(beta) - (r + x)[:, None] * np.log(alpha + moments) - (s + 1) * np.log(beta + moments)
+    # the step of the integral, as the nodes lie evenly in a logarithm
+    terms += np.log(min(alpha, beta) + moments)
     peak = terms.max(axis=1)
     parts = np.exp(terms - peak[:, None]) * WEIGHTS
     total = parts.sum(axis=1)

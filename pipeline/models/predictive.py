@@ -56,7 +56,6 @@ def _tabulate_spend(model, timing, spend, rows, weeks, seed):
     # Given N purchases, spend over (gamma + x z) is Gamma(p N) / Gamma(p x + q): its quantiles given N >= 1
     # depend on (x, age) alone, and smoothly. They are worked out on a grid of both and interpolated, so the
     # cost does not grow with the customers. Returns the grid's axes and log quantiles.
-    rng = np.random.default_rng(seed)
     alpha = timing["alpha"]
     top = max(rows["x"].max(), 2.0)
     x_nodes = np.unique(np.concatenate([np.arange(0.0, min(top, 10.0) + 1), np.geomspace(2, top, 16).round()]))
@@ -68,6 +67,8 @@ def _tabulate_spend(model, timing, spend, rows, weeks, seed):
     part, below = np.modf(ndtr(normal_nodes) * (DRAWS - 1))
     below = below.astype(int)
     for i, x in enumerate(x_nodes):
+        # the same draws whatever the horizon, so that horizons differ by what may be bought in them alone
+        rng = np.random.default_rng((seed, i))
         # x purchase days cannot fit into less than x days
         ages = np.maximum(np.exp(age_nodes) - alpha, x / 7)
         rate = (timing["r"] + x) / (alpha + ages.min()) * weeks
@@ -89,8 +90,9 @@ def _tabulate_spend(model, timing, spend, rows, weeks, seed):
 
 def _draw_spend(spend, purchases, x, rng):
     p, q = spend["p"], spend["q"]
-    drawn = rng.standard_gamma(p * purchases) / rng.standard_gamma(p * x + q, purchases.shape)
-    return np.maximum(drawn, np.finfo(float).tiny)
+    # first what does not depend on the purchases: how many numbers the other draws take does
+    scale = rng.standard_gamma(p * x + q, purchases.shape)
+    return np.maximum(rng.standard_gamma(p * purchases) / scale, np.finfo(float).tiny)
 
 
 def _look_up(table, x, age, share_zero, level):

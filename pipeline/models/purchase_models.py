@@ -70,18 +70,11 @@ def race(customers, candidates, baselines, in_use, seed, is_proven=False, is_ope
 
 
 def interval_by_customer(values, groups, seed, level=0.95):
-    """(low, high) of the mean of values by the bootstrap over customers. groups: whose each value is, integers from 0."""
-    totals, sizes = np.bincount(groups, values), np.bincount(groups).astype(float)
-    # neighbours are drawn together above this many: ids are in no order
-    if len(totals) > measures.BOOTSTRAP_GROUPS:
-        edges = np.linspace(0, len(totals), measures.BOOTSTRAP_GROUPS + 1).astype(int)[:-1]
-        totals, sizes = np.add.reduceat(totals, edges), np.add.reduceat(sizes, edges)
-    count = len(totals)
-    drawn = (
-        np.random.default_rng(seed)
-        .multinomial(count, np.full(count, 1 / count), measures.BOOTSTRAP_DRAWS)
-        .astype(float)
-    )
+    """(low, high) of the mean of values by the bootstrap over customers. groups: whose each value is, integers from 0
+    in the order of ids."""
+    group_of, drawn = measures.draw_groups(int(groups.max()) + 1, seed)
+    row_group = group_of[groups]
+    totals, sizes = np.bincount(row_group, values), np.bincount(row_group)
     low, high = np.quantile((drawn @ totals) / (drawn @ sizes), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
@@ -152,6 +145,9 @@ def say_race(result, origins):
         return f"{words}, since {TITLES[result.in_use]} does not beat the baseline"
     if result.champion != result.in_use:
         return f"{words}, replacing {TITLES[result.in_use]} ({say_gain(result, result.champion)})"
+    if not result.errors[result.champion] < result.errors[best]:
+        is_even = result.errors[result.champion] == result.errors[best]
+        words += f", kept although the baseline '{best}' was {'as good' if is_even else 'better, not beyond chance'}"
     return words + "".join(f", {TITLES[name]} not better ({say_gain(result, name)})" for name in result.gains)
 
 

@@ -100,11 +100,9 @@ def _losses(happened, probability):
 
 
 def _ratio_interval(expected, actual, seed):
-    """(low, high) of total actual over total expected, less one, by the bootstrap over groups of customers."""
-    groups = min(len(expected), measures.BOOTSTRAP_GROUPS)
-    starts = np.linspace(0, len(expected), groups + 1).astype(int)[:-1]
-    sums = np.column_stack([np.add.reduceat(values, starts) for values in (actual, expected)])
-    drawn = np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), measures.BOOTSTRAP_DRAWS)
+    """(low, high) of total actual over total expected, less one, by the bootstrap over customers."""
+    group_of, drawn = measures.draw_groups(len(expected), seed)
+    sums = np.column_stack([np.bincount(group_of, values) for values in (actual, expected)])
     totals = drawn @ sums
     ratios = totals[totals[:, 1] > 0]
     if len(ratios) == 0:

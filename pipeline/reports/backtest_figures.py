@@ -4,6 +4,7 @@ import json
 import math
 import re
 
+from pipeline.models.measures import judge_level
 from pipeline.reports.figures import round_step
 
 # measure -> whether more is better; None where it should come near to a value
@@ -29,8 +30,6 @@ DECILE = re.compile(r"(?:calibration_|(?P<what>orders|spend|buyer)_(?:\d+d_)?)?d
 # of a chance, RMSE and Gini say what Brier score and AUC say, and the absolute error rewards a chance of zero: in ops.backtests only
 NOT_SHOWN = ("rmse", "mae", "normalised_gini")
 MOST_ORIGINS = 8
-# standard deviations: two-sided 1 %
-BEYOND_CHANCE = 2.576
 
 
 def find_champions(run):
@@ -142,21 +141,12 @@ def _totals(rows):
 
 
 def _level(rows):
-    """{'foretold', 'came', 'verdict'}: the average chance and the share that it came for; None where the test has no chances.
-
-    verdict: 'high' or 'low' where chance alone, were the forecast right, would not come so far in 99 of 100 tests. The sum of
-    independent events has the variance of its deciles at most, so it is rather told too seldom.
-    """
+    """{'foretold', 'came', 'verdict'} as measures.judge_level says; None where the test has no chances."""
     tenths = [row for row in rows if DECILE.fullmatch(row["metric"]) and row["metric"].startswith("calibration_")]
     tenths = [(row["value"], row["baseline_value"], row["row_count"]) for row in tenths]
-    count = sum(rows for _, _, rows in tenths)
-    if not count:
+    if not sum(count for _, _, count in tenths):
         return None
-    foretold, came = (sum(one[place] * one[2] for one in tenths) / count for place in (0, 1))
-    spread = math.sqrt(sum(chance * (1 - chance) * rows for chance, _, rows in tenths)) / count
-    gap = foretold - came
-    verdict = None if abs(gap) <= BEYOND_CHANCE * spread else "high" if gap > 0 else "low"
-    return {"foretold": foretold, "came": came, "verdict": verdict}
+    return dict(zip(("foretold", "came", "verdict"), judge_level(tenths), strict=True))
 
 
 def draw_deciles(rows):

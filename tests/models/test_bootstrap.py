@@ -2,6 +2,9 @@ import numpy as np
 import pytest
 
 from pipeline.models import bootstrap, measures
+from pipeline.models.clv_measures import Resample
+from pipeline.models.purchase_models import interval_by_customer
+from pipeline.models.realised import judge_amount
 
 
 def draw(seed, n=400):
@@ -90,3 +93,46 @@ def test_the_line_of_a_flat_likelihood_is_found_to_the_end():
     error = actual - 1 / (1 + np.exp(-slope * odds - intercept))
     # at the maximum both sums of errors are zero
     assert abs(error.sum()) < 1e-6 and abs((error * odds).sum()) < 1e-6
+
+
+# each gives (width of its interval, width of the normal one) for values a customer, sorted by id
+WAYS = {
+    "mean": lambda values: (np.ptp(measures.bootstrap_interval(values, 1)), 1.96 * values.std()),
+    "race": lambda values: (np.ptp(interval_by_customer(values, np.arange(len(values)), 1)), 1.96 * values.std()),
+    "backtest": lambda values: (
+        np.ptp(np.quantile(Resample(len(values), 1).mean(values), [0.025, 0.975])),
+        1.96 * values.std(),
+    ),
+    # a gap of totals over a level of 99 %
+    "realised": lambda values: (_gap_width(values) * values.mean(), 2.5758 * values.std()),
+}
+
+
+def _gap_width(actual):
+    total = judge_amount("orders_90d", np.full(len(actual), actual.mean()), actual, 0.2, 1)[0]
+    return total["value_high"] - total["value_low"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_interval_is_no_wider_where_ids_go_with_tenure(way):
+    # the older the id, the more a customer buys: 20,000 customers in 2,000 groups
+    values = np.linspace(10, 0, 20_000) * np.random.default_rng(1).gamma(1, 1, 20_000)
+    width, normal = WAYS[way](values)
+    assert width == pytest.approx(2 * normal / np.sqrt(20_000), rel=0.15)
+
+
+def test_an_interval_does_not_hang_on_the_order_of_rows():
+    rng = np.random.default_rng(1)
+    values, customers = rng.gamma(1, 1, 6_000), np.repeat(np.arange(3_000), 2)
+    shuffled = rng.permutation(6_000)
+    once = interval_by_customer(values, customers, 1)
+    assert interval_by_customer(values[shuffled], customers[shuffled], 1) == pytest.approx(once, rel=1e-12)
+
+
+def test_customers_are_dealt_out_evenly():
+    group_of, drawn = measures.draw_groups(5_001, 1, 7)
+    assert np.array_equal(np.unique(np.bincount(group_of)), [2, 3]) and drawn.shape == (7, 2_000)
+    assert abs(np.corrcoef(np.arange(5_001), group_of)[0, 1]) < 0.05
+    # few enough: everybody is drawn alone
+    group_of, drawn = measures.draw_groups(2_000, 1, 7)
+    assert np.array_equal(group_of, np.arange(2_000)) and np.array_equal(drawn.sum(axis=1), np.full(7, 2_000.0))

@@ -56,6 +56,21 @@ def make_sets(make_shop):
     return make
 
 
+def test_what_is_no_number_is_taken_as_missing(make_shop, make_sets):
+    def spoil(facts, value):
+        spoilt = pl.int_range(pl.len()) % 10 == 0
+        return facts.with_columns(pl.when(spoilt).then(value).otherwise(name).alias(name) for name in numbers)
+
+    numbers = ("avg_gap_days", "discount_share", "avg_csat", "avg_order_amount")
+    facts, sets = make_shop(500, TONIGHT, 9).drop("is_churned"), make_sets(1500)
+    with_nan, with_null = (
+        run_churn(spoil(facts, value), TONIGHT, *(spoil(frame, value) for frame in sets))
+        for value in (pl.lit(float("nan")), pl.lit(None, dtype=pl.Float64))
+    )
+    assert with_null[1]["status"] == "used" and len(with_null[0]) == 500
+    assert with_nan[0].equals(with_null[0]) and with_nan[1]["message"] == with_null[1]["message"]
+
+
 @pytest.mark.parametrize("is_crooked", [False, True])
 def test_a_night(make_shop, make_sets, is_crooked):
     facts = make_shop(500, TONIGHT, 9, is_crooked).drop("is_churned")

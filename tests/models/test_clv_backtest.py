@@ -8,9 +8,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from pipeline.model_messages import find_untranslated, translate
 from pipeline.models import clv, clv_backtest, measures
 from pipeline.models.clv import backtest_clv, put_in_challenger, run_clv
-from pipeline.models.clv_backtest import choose_origins, foretell, known_at, select_customers
+from pipeline.models.clv_backtest import Forecast, choose_origins, foretell, known_at, select_customers
 from pipeline.models.clv_measures import MEASURES, Resample, measure_forecast
 from pipeline.models.expected_spend import SCHEMA, chance_of_order, fit_purchases, predict_spend, summarise_purchases
 from pipeline.models.purchase_models import pool_rows, race
@@ -271,6 +272,66 @@ def test_history_that_cannot_judge(make_facts):
         scores, run, backtests = run_clv(tonight, AS_OF, past)
         assert run["status"] == "used" and len(scores) == 300 and backtests.is_empty()
         assert words in run["message"] and "not judged" in run["message"]
+
+
+def test_a_model_without_a_maximum_is_named(monkeypatch, make_facts):
+    past = simulate_past(make_facts, 300, 1, QUARTERS[:3], complainer_share=0.0)
+    fits, failing = clv_backtest.fit_purchases, {("paretonbd", QUARTERS[0]), ("paretonbd", QUARTERS[2])}
+
+    def fit(purchases, name):
+        params, metrics, notes = fits(purchases, name)
+        is_failing = (name, purchases["as_of"][0]) in failing
+        return params, metrics | {f"{name}_converged": not is_failing}, notes
+
+    monkeypatch.setattr(clv_backtest, "fit_purchases", fit)
+    _, words, backtests = backtest_clv(past, AS_OF, {"purchases": "bgnbd"})
+    said = f"Pareto/NBD not judged: no maximum found at {QUARTERS[0]}, {QUARTERS[2]}"
+    assert said in words and find_untranslated(said) == []
+    assert translate(said) == f"Pareto/NBD 未作检验：在 {QUARTERS[0]}、{QUARTERS[2]} 未找到似然函数的最大值"
+    raced = backtests.filter(pl.col("metric") == "orders_pooled_squared_error")
+    assert "mbgnbd" in raced["candidate"] and "paretonbd" not in raced["candidate"]
+    # the one in use runs all the same
+    _, words, _ = backtest_clv(past, AS_OF, {"purchases": "paretonbd"})
+    assert not [word for word in words if word.startswith("Pareto/NBD not judged")]
+
+
+def make_forecast(cut_off, days, **offsets):
+    """A Forecast of 60 customers by models that are so much too high; the baselines are 9 too high."""
+    actual = np.arange(60.0) % 4
+    return Forecast(
+        cut_off,
+        days,
+        np.array([f"c{number:02d}" for number in range(60)]),
+        np.zeros(60),
+        {"orders": actual, "spend": actual},
+        {name: {"orders": actual + offset, "amount": actual + offset} for name, offset in offsets.items()},
+        {name: {"orders": actual + 9, "spend": actual + 9} for name in ("own rate", "zero", "mean")},
+    )
+
+
+def backtest_made(monkeypatch, forecasts, in_use):
+    monkeypatch.setattr(clv, "foretell", lambda *given: (forecasts, []))
+    past = pl.DataFrame(
+        {"order_day_count": [1], "is_profiling_allowed": [True], "as_of": [AS_OF], "customer_id": ["a"]}
+    )
+    return backtest_clv(past, AS_OF, {"purchases": in_use})[:2]
+
+
+def test_a_model_that_lacks_the_year_is_not_judged_over_it(monkeypatch):
+    quarters = [make_forecast(day, 90, bgnbd=2.0, mbgnbd=1.0) for day in QUARTERS[:2]]
+    year = make_forecast(QUARTERS[3], 365, bgnbd=2.0)
+    used, words = backtest_made(monkeypatch, [*quarters, year], "bgnbd")
+    assert used["purchases"] == used["orders_365d"] == "mbgnbd"
+    said = "365 days not judged: no past cut-off at which MBG/NBD has figures"
+    assert said in words and find_untranslated(said) == []
+
+
+def test_who_cannot_run_has_somebody_stand_in(monkeypatch):
+    quarters = [make_forecast(day, 90, mbgnbd=1.0, paretonbd=1.0) for day in QUARTERS[:2]]
+    used, words = backtest_made(monkeypatch, quarters, "bgnbd")
+    assert used["purchases"] == "mbgnbd"
+    assert words[0] == "MBG/NBD stands in for BG/NBD, which has no figures at some past cut-off"
+    assert find_untranslated("; ".join(words)) == []
 
 
 def interval_by_rows(measure, actual, predicted, seed, draws=200):

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from pipeline.model_messages import find_untranslated
 from pipeline.models import events, leakage
 from pipeline.models.event_origins import Origin, split_origins
 from pipeline.models.events import Event
@@ -107,6 +108,33 @@ def test_what_is_in_use_stays_while_it_is_better_at_all():
     assert events._judge(nearly, "logistic regression", 1)[0] == "held"
     assert events._judge(nearly, "logistic regression", 1, is_in_use=True)[0] == "used"
     assert events._judge([make_origin(gain=0.15)], "logistic regression", 1, is_in_use=True)[0] == "held"
+
+
+def test_what_is_kept_in_use_says_what_it_does_not_beat():
+    nearly = [make_origin(gain=0.33, n=100)]
+    status, message = events._judge(nearly, "logistic regression", 1, is_in_use=True)
+    assert "; kept although better than the baseline 'recency only' not beyond chance: log loss -0." in message
+    # good in earlier seasons, bad in the last
+    seasons = [make_origin(gain=0.1), make_origin(seed=2), make_origin(seed=3)]
+    status, lost = events._judge(seasons, "logistic regression", 1, is_in_use=True)
+    assert status == "used" and "kept although no better than the baseline 'recency only' at the newest test" in lost
+    assert "kept" not in events._judge([make_origin()], "logistic regression", 1, is_in_use=True)[1]
+    assert find_untranslated(message) == [] == find_untranslated(lost)
+
+
+def test_the_level_is_in_the_message():
+    origin = make_origin()
+    message = events._judge([origin], "logistic regression", 1)[1]
+    told = origin.forecasts["logistic regression"].mean()
+    assert message.endswith(
+        f"; at the newest test cut-off {100 * told:.1f} % foretold, {100 * origin.actual.mean():.1f} % came"
+    )
+    # 2,000 chances of about .5, foretold .06 too high, have a standard deviation of about .01
+    origin = make_origin(n=2_000)
+    forecasts = origin.forecasts | {"logistic regression": origin.forecasts["logistic regression"] * 0.88 + 0.12}
+    message = events._judge([origin._replace(forecasts=forecasts)], "logistic regression", 1)[1]
+    assert message.endswith(" came: too high beyond chance, the ranks tell more than the chances")
+    assert find_untranslated(message) == []
 
 
 def test_honest_features_are_believed():

@@ -7,7 +7,16 @@ import polars as pl
 import pytest
 
 from pipeline.models import bgnbd, mbgnbd, paretonbd
-from pipeline.models.expected_spend import expect_spend, fit_purchases, predict_clv, predict_spend, summarise_purchases
+from pipeline.models.expected_spend import (
+    SCHEMA,
+    expect_spend,
+    fit_purchases,
+    order_horizons,
+    predict_clv,
+    predict_spend,
+    summarise_purchases,
+)
+from tests.models.conftest import AS_OF, build_facts
 
 MODELS = {"bgnbd": bgnbd, "mbgnbd": mbgnbd, "paretonbd": paretonbd}
 TIMING = {
@@ -158,3 +167,30 @@ def test_an_own_average_is_that_of_all_purchase_days():
     # (30 + x z) over x + 1 days
     assert found["amount"] / found["orders"] == pytest.approx([30, 110 / 3, 480 / 31, 55])
     assert np.all((found["low"] <= found["amount"]) & (found["amount"] <= found["high"]))
+
+
+def test_a_year_holds_no_less_than_its_first_quarter():
+    # busy customers who leave soon: nearly all that is spent in the year is spent in its first 90 days
+    x = np.arange(1, 31)
+    facts = build_facts(
+        order_day_count=x + 1,
+        first_order_on=AS_OF - dt.timedelta(days=101),
+        last_order_on=AS_OF - dt.timedelta(days=2),
+        repeat_day_spend_amount=x * 40.0,
+    )
+    scores = predict_clv(facts, make_law(bgnbd={"r": 5.0, "alpha": 3.0, "a": 2.0, "b": 1.0}))
+    assert scores["clv_90d_low"].max() > 0
+    for name in [name for name in SCHEMA if "90d" in name]:
+        year = name.replace("90d", "365d")
+        assert scores.filter(pl.col(name) > pl.col(year)).is_empty(), name
+    assert scores.filter(pl.col("clv_365d_low") > pl.col("clv_365d_amount")).is_empty()
+
+
+def test_horizons_are_put_in_order():
+    rows = pl.DataFrame({name: [1.0, 1.0] for name, kind in SCHEMA.items() if kind == pl.Float64})
+    ordered = order_horizons(
+        rows.with_columns(clv_90d_low=pl.Series([3.0, 3.0]), clv_365d_low=pl.Series([2.9, None], dtype=pl.Float64))
+    )
+    # what is no number stays none
+    assert ordered["clv_365d_low"].to_list() == [3.0, None] and ordered["clv_90d_low"].to_list() == [3.0, 3.0]
+    assert ordered.drop("clv_90d_low", "clv_365d_low").equals(rows.drop("clv_90d_low", "clv_365d_low"))

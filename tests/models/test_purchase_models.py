@@ -54,6 +54,49 @@ def test_the_pareto_likelihood_is_the_printed_one(seed):
     assert ours == pytest.approx(pareto_by_hypergeometric(params, x, t_x, age), abs=1e-7)
 
 
+def pareto_by_panels(params, x, t_x, age):
+    """Log-likelihood with its integral over the moment of leaving summed over thousands of narrow panels."""
+    r, alpha, s, beta = (params[name] for name in ("r", "alpha", "s", "beta"))
+    nodes, weights = np.polynomial.legendre.leggauss(10)
+    near = min(alpha, beta) + t_x
+    end = np.log1p((age - t_x) / near)
+    edges = np.unique(np.concatenate([[0.0], np.geomspace(1e-9, 1, 2_000) * end]))
+    half = np.diff(edges)[:, None] / 2
+    since = near * np.expm1(edges[:-1, None] + half * (nodes + 1))
+    left = np.log(half * weights * (near + since)) - (r + x) * np.log(alpha + t_x + since)
+    left = left + np.log(s) + s * np.log(beta) - (s + 1) * np.log(beta + t_x + since)
+    alive = -(r + x) * np.log(alpha + age) + s * np.log(beta / (beta + age))
+    return gammaln(r + x) - gammaln(r) + r * np.log(alpha) + logsumexp([alive, *left.ravel()])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_pareto_likelihood_holds_however_far_alpha_and_beta_lie_apart(seed):
+    # as far as the search may go: exp(-6) to exp(9)
+    rng = np.random.default_rng(seed)
+    for x in (0, 0, 1, 30):
+        params = dict(zip(paretonbd.NAMES, np.exp(rng.uniform([-3, -6, -3, -6], [2, 9, 9, 9])), strict=True))
+        age = rng.uniform(5, 500)
+        t_x = rng.uniform(0.1, 0.95) * age if x else 0.0
+        ours = paretonbd.log_likelihood(params, x, t_x, age)
+        assert ours == pytest.approx(pareto_by_panels(params, x, t_x, age), rel=1e-12, abs=1e-9)
+
+
+def test_the_pareto_likelihood_where_most_leave_at_once():
+    params = {"r": 0.5, "alpha": 10.0, "s": 0.5, "beta": 0.01}
+    by_hand = pareto_by_hypergeometric(params, 0, 0.0, 39.0)
+    assert paretonbd.log_likelihood(params, 0, 0.0, 39.0) == pytest.approx(by_hand, abs=1e-12)
+
+
+def test_a_shop_where_most_leave_at_once_has_a_maximum():
+    truth = {"r": 3.0, "alpha": 30.0, "s": 0.2, "beta": 0.01}
+    age = np.random.default_rng(1).uniform(20, 104, 3_000)
+    x, t_x = paretonbd.simulate(truth, age, 1)
+    params, likelihood, search = paretonbd.fit(x, t_x, age, np.ones(len(x)))
+    assert search and search.agreeing_count == search.start_count
+    assert likelihood >= paretonbd.log_likelihood(truth, x, t_x, age)
+    assert np.abs(np.log([params[name] / truth[name] for name in truth])).max() < 0.3
+
+
 def test_the_mbg_likelihood_is_the_sum_over_its_stories():
     # x = 1: stays after the first purchase and the second, or leaves after the second
     r, alpha, a, b = PUBLISHED["mbgnbd"].values()
@@ -81,6 +124,22 @@ def test_the_gradient(name, seed):
         return model.log_likelihood_gradient(dict(zip(names, values, strict=True)), x, t_x, age, np.ones(len(x)))
 
     assert check_grad(value, slope, start, epsilon=1e-6) < 1e-2 * max(1, np.abs(slope(start)).max() / 100)
+
+
+@pytest.mark.parametrize(("alpha", "beta"), [(30.0, 0.01), (0.01, 30.0), (5.0, 5.0)])
+def test_the_gradient_where_alpha_and_beta_lie_far_apart(alpha, beta):
+    start = np.array([0.8, alpha, 0.4, beta])
+    age = np.random.default_rng(1).uniform(1, 100, 100)
+    x, t_x = paretonbd.simulate(dict(zip(paretonbd.NAMES, start, strict=True)), age, 1)
+
+    def value(logs):
+        return paretonbd.log_likelihood(dict(zip(paretonbd.NAMES, np.exp(logs), strict=True)), x, t_x, age)
+
+    def slope(logs):
+        params = dict(zip(paretonbd.NAMES, np.exp(logs), strict=True))
+        return paretonbd.log_likelihood_gradient(params, x, t_x, age, np.ones(len(x))) * np.exp(logs)
+
+    assert check_grad(value, slope, np.log(start), epsilon=1e-6) < 1e-4 * max(1, np.abs(slope(np.log(start))).max())
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -240,6 +299,19 @@ def test_a_model_in_use_is_not_dropped_by_a_baseline_that_was_lucky():
     assert race(CUSTOMERS, candidates, lucky, "old", 1).champion is None
     assert race(CUSTOMERS, candidates, lucky, "old", 1, is_proven=True).champion == "old"
     assert race(CUSTOMERS, candidates, sure, "old", 1, is_proven=True).champion is None
+
+
+def test_a_model_that_is_kept_says_that_a_baseline_was_better():
+    close = errors_of(4.0, 3.0)
+    candidates, lucky = {"bgnbd": close - close.mean() + 4.0}, {"mean": errors_of(3.8)}
+    kept = say_race(race(CUSTOMERS, candidates, lucky, "bgnbd", 1, is_proven=True), 2)
+    assert kept == (
+        "BG/NBD (RMSE 2.00, baseline 'mean' 1.95, 2 cut-offs), kept although the baseline 'mean' was better, not beyond chance"
+    )
+    even = race(CUSTOMERS, candidates, {"mean": candidates["bgnbd"]}, "bgnbd", 1, is_proven=True)
+    assert say_race(even, 2).endswith(", kept although the baseline 'mean' was as good")
+    ahead = {"mean": errors_of(4.41)}
+    assert "kept" not in say_race(race(CUSTOMERS, candidates, ahead, "bgnbd", 1, is_proven=True), 2)
 
 
 def test_customers_are_drawn_not_rows():
