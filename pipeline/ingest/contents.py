@@ -20,6 +20,7 @@ from pipeline.ingest.text_form import open_text
 # rule -> what helps, where no look at the rows does
 MENDS = {
     "no_exchange_rate": "; put the missing rates into rates.csv beside settings.toml (date,currency,rate)",
+    "damaged_number": "; a spreadsheet has rounded them (2.10812E+18): export again, with the column as text",
     "order_of_date_not_stated": '; state the order of day and month in the layout, such as format: "%d/%m/%Y"',
 }
 
@@ -131,10 +132,11 @@ def land_content(
                     f"{name}: {landing.entity}: {why}. Mend the file, or its layout {layout.written_in}, or take it out of the inbox"
                 )
             return replace(outcome, status="failed", message=f"{landing.entity}: {why}")
-    is_empty = all(landing.lines_read == landing.outside for landing in landings)
+    is_empty = all(landing.lines_read == landing.outside and not landing.elsewhere for landing in landings)
     nothing = ["it has a header and no rows"] if is_empty else []
+    warnings = tuple(dict.fromkeys(warning for landing in landings for warning in landing.warnings))
     remarks = [*nothing, *form.notes, *dict.fromkeys(note for landing in landings for note in landing.notes)]
-    return replace(outcome, message="; ".join(remarks))
+    return replace(outcome, message="; ".join(remarks), warnings=warnings)
 
 
 def _too_many(landing):
@@ -160,6 +162,7 @@ def _too_many(landing):
             f" most for {' '.join(filter(None, (column, rule)))}; "
             f"the reasons stand in vault/{landing.rejects_path.parent.parent.name}/{landing.entity}"
             + MENDS.get(rule, "")
+            + (f" (there is none for {landing.unrated})" if rule == "no_exchange_rate" and landing.unrated else "")
         )
     return None
 

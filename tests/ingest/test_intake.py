@@ -156,6 +156,15 @@ def test_a_header_alone_lands_and_says_so(intake):
     assert outcome.landings[0].lines_read == 0
 
 
+def test_a_file_whose_lines_are_none_of_its_entity_is_not_called_empty(intake):
+    layout = make_customer_layout()
+    layout["entities"]["customers"]["unless"] = {"性别": ["男"]}
+    intake.write_layout(layout)
+    outcome = intake.take("crm.csv", customer_file(make_customer_line()))
+    assert outcome.landings[0].elsewhere == 1
+    assert outcome.message == "customers: 1 lines whose 性别 is 男 are none"
+
+
 def test_an_order_without_any_customer_key_lands_as_nobodys(intake):
     outcome = intake.take("orders.csv", order_file(make_order_line(客户="", 邮箱="", 手机="")))
     assert [row["customer_key"] for row in intake.landed(outcome.landings[0])] == [None]
