@@ -9,6 +9,7 @@ from pipeline.ingest.asides import OUTSIDE
 from pipeline.ingest.contracts import load_contracts
 from pipeline.ingest.dialect import looks_like_data
 from pipeline.ingest.drift import changes, kinds_of, last_sent, likely_names, mend_of, predecessor
+from pipeline.ingest.faults import FileFault, told_as_fault
 from pipeline.ingest.land import EDITED, land_file
 from pipeline.ingest.layouts import Layout
 from pipeline.ingest.outcomes import ORDER_DATA, OrderDataStopped, Outcome
@@ -88,8 +89,9 @@ def land_content(
     if is_rendition:
         ours = {"delimiter": ",", "quote": '"', "escape": '"', "encoding": None}
         layouts = {key: replace(layout, **ours) for key, layout in layouts.items()}
-    readable, form = open_text(profile, Path(name).name, layouts, scratch)
-    layout, kinds = form.layout, kinds_of(readable, form)
+    with told_as_fault():
+        readable, form = open_text(profile, Path(name).name, layouts, scratch)
+        layout, kinds = form.layout, kinds_of(readable, form)
     if layout is None:
         why = _not_recognised(form, layouts)
         return Outcome(name, "unknown", why, size_bytes=profile.size_bytes, header=form.header, kinds=kinds)
@@ -112,7 +114,17 @@ def land_content(
     def target(kind, entity):
         return (folder or settings.vault) / kind / entity / f"{file_id}-{version}.parquet"
 
-    landings = land_file(con, readable, form, layout, reading_of(layout, settings), target, scratch)
+    try:
+        with told_as_fault():
+            reading = reading_of(layout, settings)
+            landings = land_file(con, readable, form, layout, reading, target, scratch, is_rendition)
+    except FileFault as fault:
+        for entity in layout.entities:
+            for kind in ("landed", "rejected"):
+                target(kind, entity).unlink(missing_ok=True)
+        if is_strict and set(layout.entities) & set(ORDER_DATA):
+            raise OrderDataStopped(f"{name}: {fault}") from None
+        raise
     outcome = Outcome(name, "landed", "; ".join(form.notes), landings=landings, **common)
     if (scratch / EDITED).exists():
         # beside the scratch folder of this file, which is gone before the copy is put into its place
