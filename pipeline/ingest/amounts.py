@@ -18,6 +18,10 @@ CURRENCY_SIGNS = {
     "GBP": ("£",),
 }
 
+# what is none of an amount's own characters
+NO_SIGN = r"0-9.,()+\-"
+ANY_SIGN = object()
+
 
 def decimal_sql(cell: str, mark: str) -> str:
     """SQL for a number, null where it is none; 12.5% is 0.125. mark: the decimal mark, "." or ","."""
@@ -29,16 +33,17 @@ def decimal_sql(cell: str, mark: str) -> str:
     return careful if mark == "," else plain_or(_plain(cell), careful)
 
 
-def money_sql(cell: str, currency: str, mark: str) -> str:
-    """SQL for an amount, null where it is none. Only the signs of the file's own currency may stand beside it.
+def money_sql(cell: str, currency: str, mark: str, stated: str | None = None) -> str:
+    """SQL for an amount, null where it is none. Only the signs of its own currency may stand beside it.
 
-    (1.50) and 1.50- are -1.50. mark: the decimal mark, "." or ",".
+    (1.50) and 1.50- are -1.50. mark: the decimal mark, "." or ",". currency: the file's. stated: SQL for the currency
+    that the row states, null where it states none.
     """
     signs = (*CURRENCY_SIGNS.get(currency, ()), currency) if currency else ()
-    careful = (
-        f"case when {_has_shape(cell, mark, signs, _fraction(mark))}"
-        f" then try_cast({_digits(cell, mark)} as decimal(18, 4)) end"
-    )
+    shape = _has_shape(cell, mark, signs, _fraction(mark))
+    if stated:
+        shape = f"{_has_shape(cell, mark, ANY_SIGN, _fraction(mark))} and {_has_own_signs(cell, stated, currency)}"
+    careful = f"case when {shape} then try_cast({_digits(cell, mark)} as decimal(18, 4)) end"
     return careful if mark == "," else plain_or(_plain(cell), careful)
 
 
@@ -70,13 +75,31 @@ def _has_shape(cell, mark, signs, fraction):
     """One minus at most, or brackets; a sign of the currency before or after; groups of three."""
     group = r"\." if mark == "," else ","
     number = rf"(?:\d{{1,3}}(?:{group}\d{{3}})+|\d+){fraction}"
-    sign = f"(?:{'|'.join(re.escape(one.upper()) for one in signs)})" if signs else ""
+    if signs is ANY_SIGN:
+        sign = f"(?:[^{NO_SIGN}]+)"
+    else:
+        sign = f"(?:{'|'.join(re.escape(one.upper()) for one in signs)})" if signs else ""
     before, after = (f"{sign}?", f"{sign}?") if sign else ("", "")
     if signs == ("%",):
         before, after = "", "%"
     amount = f"{before}{number}{after}"
     shape = rf"[+-]?{amount}|{sign}[+-]{number}|{amount}-|\({amount}\)"
     return f"regexp_full_match({_bare(cell)}, {literal(shape)})"
+
+
+def _has_own_signs(cell, stated, currency):
+    """What stands before and after a number are signs of the row's currency, or its code, or nothing.
+
+    One look for any sign comes first: most amounts that are not plain have groups of three alone.
+    """
+    bare, own = _bare(cell), f"coalesce({stated}, {literal(currency)})"
+    known = ", ".join(literal(code + sign.upper()) for code, signs in CURRENCY_SIGNS.items() for sign in signs)
+    signs = (
+        f"regexp_extract({bare}, '^[+(-]*([^{NO_SIGN}]*)', 1)",
+        f"regexp_extract({bare}, '([^{NO_SIGN}]*)[-)]?$', 1)",
+    )
+    are_own = " and ".join(f"({sign} in ('', {own}) or concat({own}, {sign}) in ({known}))" for sign in signs)
+    return f"case when not regexp_matches({bare}, '[^{NO_SIGN}]') then true else {are_own} end"
 
 
 def _digits(cell, mark):

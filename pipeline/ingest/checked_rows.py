@@ -1,14 +1,18 @@
 """The records of a file typed and checked against their contract, in one statement."""
 
 from pipeline.ingest.contracts import Contract
+from pipeline.ingest.emails import address_sql
 from pipeline.ingest.layouts import EntityMap, Field
 from pipeline.ingest.names import COLUMNS as NAMES
-from pipeline.ingest.names import name_sql, parts_sql, whole_name_sql
+from pipeline.ingest.names import joined_sql, name_sql, settled_names
+from pipeline.ingest.phones import e164_sql
 from pipeline.ingest.rates import exchange_rate_sql
 from pipeline.ingest.rules import Reading, problems, range_problems, raw_cell, typed_cell, unmasked
 from pipeline.ingest.suppressions import MARK
 from pipeline.ingest.unmapped import word_sql
 from pipeline.warehouse import identifier, literal, value
+
+CUSTOMER_IDS = ("source_customer_id", "referred_by")
 
 
 def check_rows(con, contract, mapping, reading, available, table, marker=None):
@@ -76,6 +80,7 @@ def _checked_sql(
     cells, typed, kept, rejecting, emptying = [], [], [], [], []
     summed = {}
     country = "raw_cells.cell_country" if "country" in mapping.columns else "null"
+    stated = _stated_currency(contract, mapping, reading)
     for name, field in mapping.columns.items():
         column = contract.columns[name]
         cell, typed_name = identifier(f"cell_{name}"), identifier(f"typed_{name}")
@@ -85,13 +90,16 @@ def _checked_sql(
         within = mapping.columns.get(field.within)
         grouped = raw_cell(within, contract.columns[field.within], available) if within else None
         text = raw_cell(field, column, available, grouped)
-        if column.type == "currency" and (reading.states_currency or not contract.follows_order):
+        # of several lines that are one record only one need state it
+        if column.type == "currency" and not mapping.fold and not _follows_its_order(contract, reading):
             text = f"coalesce({text}, {literal(reading.currency)})"
         cells.append(f"{text} as {cell}")
         source_cell = f"raw_cells.{cell}"
-        value_sql = typed_cell(field, column, reading, source_cell, country)
+        value_sql = typed_cell(field, column, reading, source_cell, country, stated)
         if contract.entity == "customers" and name in NAMES:
-            value_sql = name_sql(value_sql)
+            value_sql = joined_sql(name_sql(value_sql)) if name == "name" else name_sql(value_sql)
+        if name in CUSTOMER_IDS:
+            value_sql = _normal_id(mapping, reading, value_sql)
         typed.append(f"{value_sql} as {typed_name}")
         later = rules_of_record(contract, column, field) if mapping.fold else {}
         found = problems(column, cell, typed_name, field)
@@ -114,7 +122,7 @@ def _checked_sql(
         for name, column in contract.columns.items()
         if name not in mapping.columns and name != "currency"
     ]
-    if "currency" in contract.columns:
+    if "currency" in contract.columns and not mapping.fold:
         rate, lacking = exchange_rate(contract, mapping, reading)
         kept.append(f"{rate} as exchange_rate")
         rejecting.append(("currency|no_exchange_rate", lacking))
@@ -155,23 +163,45 @@ def _checked_sql(
 
 
 def _with_names(kept, unmapped, mapping):
-    """The columns of names: what is not mapped of whole name and parts is told from the other."""
-    named = {f'"{name}"': identifier(f"typed_{name}") for name in NAMES if name in mapping.columns}
-    if '"name"' not in named and len(named) == 2:
-        told = {'"name"': whole_name_sql(named['"surname"'], named['"given_name"'])}
-    elif list(named) == ['"name"']:
-        surname, given_name = parts_sql('"typed_name"')
-        told = {'"surname"': surname, '"given_name"': given_name}
-    else:
-        told = {}
-    rest = [column for column in kept + unmapped if column.rsplit(" as ", 1)[1] not in named | told]
-    return rest, [f"{sql} as {quoted}" for quoted, sql in (named | told).items()]
+    """The columns of names: what is not told of whole name and parts comes from the other."""
+    mapped = [name for name in NAMES if name in mapping.columns]
+    told = settled_names({name: identifier(f"typed_{name}") for name in mapped})
+    quoted = {identifier(name): sql for name, sql in told.items()}
+    rest = [column for column in kept + unmapped if column.rsplit(" as ", 1)[1] not in quoted]
+    return rest, [f"{sql} as {name}" for name, sql in quoted.items()]
+
+
+def _normal_id(mapping, reading, text):
+    """SQL for a customer's id: where its file shows it as an e-mail address or phone too, as that is normalised.
+
+    Without the country of the line, which one entity of a file may tell and another not.
+    """
+    own = mapping.columns.get("source_customer_id")
+    sources = set(own.column) if own else set()
+    address = number = text
+    if sources & reading.email_columns:
+        address = f"coalesce({address_sql(text)}, {text})"
+    if sources & reading.phone_columns:
+        number = f"coalesce({e164_sql(text, reading.phone_country_code)}, {text})"
+    return text if address == number else f"case when contains({text}, '@') then {address} else {number} end"
+
+
+def _follows_its_order(contract, reading):
+    """Whether amounts beside which no currency stands are in that of their order."""
+    return contract.follows_order and not reading.states_currency
 
 
 def _bare_currency(contract, reading):
     """SQL for the currency of amounts beside which no column states one; null: that of their order."""
-    is_stated = reading.states_currency or not contract.follows_order
-    return literal(reading.currency) if is_stated else "null::varchar"
+    return "null::varchar" if _follows_its_order(contract, reading) else literal(reading.currency)
+
+
+def _stated_currency(contract, mapping, reading):
+    """SQL for the currency that a line states beside its amounts; None where no column does."""
+    field = mapping.columns.get("currency")
+    if field is None or "currency" not in contract.columns:
+        return None
+    return typed_cell(field, contract.columns["currency"], reading, "raw_cells.cell_currency")
 
 
 def has_no_rate(contract: Contract, column, reading: Reading) -> bool:
@@ -187,6 +217,25 @@ def exchange_rate(contract, mapping, reading):
     """
     currency = identifier("typed_currency") if "currency" in mapping.columns else _bare_currency(contract, reading)
     moment = identifier(f"typed_{contract.event_time}") if contract.event_time in mapping.columns else "null::timestamp"
+    return _rate(currency, moment, reading)
+
+
+def folded_rate(contract, mapping, reading):
+    """SQL over the lines of a folded record: its currency, its rate, and whether it needs one that is not known."""
+
+    def first(name):
+        return f"arg_min({identifier(name)}, good_record)"
+
+    currency, bare = first("currency"), _bare_currency(contract, reading)
+    if "currency" not in mapping.columns:
+        currency = bare
+    elif not _follows_its_order(contract, reading):
+        currency = f"coalesce({currency}, {bare})"
+    moment = first(contract.event_time) if contract.event_time in mapping.columns else "null::timestamp"
+    return currency, *_rate(currency, moment, reading)
+
+
+def _rate(currency, moment, reading):
     if currency == literal(reading.reporting_currency):
         return "1::decimal(18, 8)", "false"
     rate = exchange_rate_sql(currency, moment, reading.reporting_currency)

@@ -4,6 +4,7 @@ import os
 import secrets
 
 from pipeline.ingest.keys import set_key
+from pipeline.ingest.phones import region_of
 from pipeline.ingest.rates import define_rates, read_rates
 from pipeline.ingest.rules import define_readers
 
@@ -19,7 +20,8 @@ def pseudonym_key(settings) -> str:
 
 
 def define_keyed(con, settings) -> None:
-    """The macros of keyed hashes, with this data folder's key, and the functions that read values with its rates."""
+    """The macros of keyed hashes, with this data folder's key, and what reads values: functions, rates, variable phone_region."""
     set_key(con, pseudonym_key(settings))
     define_readers(con)
+    con.execute("set variable phone_region = ?", (region_of(settings.phone_country_code),))
     define_rates(con, read_rates(settings), settings.business_timezone)

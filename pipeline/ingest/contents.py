@@ -9,6 +9,7 @@ from pipeline.ingest.asides import OUTSIDE
 from pipeline.ingest.contracts import load_contracts
 from pipeline.ingest.dialect import looks_like_data
 from pipeline.ingest.drift import changes, kinds_of, last_sent, likely_names, mend_of, predecessor
+from pipeline.ingest.faults import FileFault, told_as_fault
 from pipeline.ingest.land import EDITED, land_file
 from pipeline.ingest.layouts import Layout
 from pipeline.ingest.outcomes import ORDER_DATA, OrderDataStopped, Outcome
@@ -20,6 +21,7 @@ from pipeline.ingest.text_form import open_text
 # rule -> what helps, where no look at the rows does
 MENDS = {
     "no_exchange_rate": "; put the missing rates into rates.csv beside settings.toml (date,currency,rate)",
+    "damaged_number": "; a spreadsheet has rounded them (2.10812E+18): export again, with the column as text",
     "order_of_date_not_stated": '; state the order of day and month in the layout, such as format: "%d/%m/%Y"',
 }
 
@@ -87,8 +89,9 @@ def land_content(
     if is_rendition:
         ours = {"delimiter": ",", "quote": '"', "escape": '"', "encoding": None}
         layouts = {key: replace(layout, **ours) for key, layout in layouts.items()}
-    readable, form = open_text(profile, Path(name).name, layouts, scratch)
-    layout, kinds = form.layout, kinds_of(readable, form)
+    with told_as_fault():
+        readable, form = open_text(profile, Path(name).name, layouts, scratch)
+        layout, kinds = form.layout, kinds_of(readable, form)
     if layout is None:
         why = _not_recognised(form, layouts)
         return Outcome(name, "unknown", why, size_bytes=profile.size_bytes, header=form.header, kinds=kinds)
@@ -111,7 +114,17 @@ def land_content(
     def target(kind, entity):
         return (folder or settings.vault) / kind / entity / f"{file_id}-{version}.parquet"
 
-    landings = land_file(con, readable, form, layout, reading_of(layout, settings), target, scratch)
+    try:
+        with told_as_fault():
+            reading = reading_of(layout, settings)
+            landings = land_file(con, readable, form, layout, reading, target, scratch, is_rendition)
+    except FileFault as fault:
+        for entity in layout.entities:
+            for kind in ("landed", "rejected"):
+                target(kind, entity).unlink(missing_ok=True)
+        if is_strict and set(layout.entities) & set(ORDER_DATA):
+            raise OrderDataStopped(f"{name}: {fault}") from None
+        raise
     outcome = Outcome(name, "landed", "; ".join(form.notes), landings=landings, **common)
     if (scratch / EDITED).exists():
         # beside the scratch folder of this file, which is gone before the copy is put into its place
@@ -131,10 +144,11 @@ def land_content(
                     f"{name}: {landing.entity}: {why}. Mend the file, or its layout {layout.written_in}, or take it out of the inbox"
                 )
             return replace(outcome, status="failed", message=f"{landing.entity}: {why}")
-    is_empty = all(landing.lines_read == landing.outside for landing in landings)
+    is_empty = all(landing.lines_read == landing.outside and not landing.elsewhere for landing in landings)
     nothing = ["it has a header and no rows"] if is_empty else []
+    warnings = tuple(dict.fromkeys(warning for landing in landings for warning in landing.warnings))
     remarks = [*nothing, *form.notes, *dict.fromkeys(note for landing in landings for note in landing.notes)]
-    return replace(outcome, message="; ".join(remarks))
+    return replace(outcome, message="; ".join(remarks), warnings=warnings)
 
 
 def _too_many(landing):
@@ -160,6 +174,7 @@ def _too_many(landing):
             f" most for {' '.join(filter(None, (column, rule)))}; "
             f"the reasons stand in vault/{landing.rejects_path.parent.parent.name}/{landing.entity}"
             + MENDS.get(rule, "")
+            + (f" (there is none for {landing.unrated})" if rule == "no_exchange_rate" and landing.unrated else "")
         )
     return None
 

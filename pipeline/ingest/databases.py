@@ -192,7 +192,7 @@ def _take(con, entry, settings, layouts, ledger, scratch, observed_at, run_id, e
             only = {layout.name: _narrowed(layout, pulled) if entry.entity else layout}
             outcome = land_content(con, profile, name, settings, only, Path(folder), observed_at, is_rendition=True)
         except UnreadableFile as error:
-            return Outcome(name, "unreadable", str(error), size_bytes=profile.size_bytes, **common)
+            return Outcome(name, error.status, str(error), size_bytes=profile.size_bytes, **common)
         if outcome.status == "landed":
             raw_path = Path("raw") / outcome.file_id / name
             raw = content_row(outcome, name, profile, raw_path, layout, is_rendition=True)

@@ -213,17 +213,34 @@ def write_table(con, table: str, target: Path) -> list[tuple[str, str]]:
         )
         while rows := found.fetchmany(BATCH):
             out.write("".join(f"{line}\n" for (line,) in rows))
+    warnings = _repeated_keys(con, f"{table} where {is_object}")
     lines = con.execute(
         f"select rowid + 1 from {table} where not coalesce({is_object}, false) and coalesce(text, json::varchar) is not null"
         " order by rowid"
     ).fetchall()
     if not lines:
-        return []
+        return warnings
     places = ", ".join(str(line) for (line,) in lines[:10])
     return [
+        *warnings,
         (
-            f"{len(lines)} lines are no JSON object and are rejected: {places}{' ...' if len(lines) > 10 else ''}",
-            f"{len(lines)} 行不是 JSON 对象，已拒收：第 {places} 行{' 等' if len(lines) > 10 else ''}",
+            f"{len(lines)} lines are no JSON object and are rejected: {places}{' ...' if len(lines) > 10 else ''}"
+            " (ops.rejects lists them as too_many_columns, a line further down, as it counts the header of the table made of them)",
+            f"{len(lines)} 行不是 JSON 对象，已拒收：第 {places} 行{' 等' if len(lines) > 10 else ''}"
+            "（ops.rejects 中列为 too_many_columns，因计入所生成表格的表头，行号大 1）",
+        ),
+    ]
+
+
+def _repeated_keys(con, records):
+    """A warning on records in which a name stands twice: JSON leaves open which of them is meant."""
+    count = value(con, f"select count(*) from {records} and len(json_keys(json)) > list_unique(json_keys(json))")
+    if not count:
+        return []
+    return [
+        (
+            f"{count} records have a field twice; the first is read: export them with a name of its own for each field",
+            f"{count} 条记录中有重复的字段名，已读取第一个；请为每个字段使用不同名称后重新导出",
         )
     ]
 

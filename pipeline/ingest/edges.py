@@ -1,5 +1,6 @@
 """What stands around a table in a text file: titles above its header, totals and notes below its last record."""
 
+import csv
 import re
 from pathlib import Path
 
@@ -57,7 +58,11 @@ def _judge(lines, dialect, width):
     for place, line in enumerate(lines):
         if dialect.quote and line.count(dialect.quote) % 2:
             break
-        cells = next(iter(parse(line, dialect)), [])
+        try:
+            cells = next(parse(line, dialect), [])
+        except csv.Error:
+            # a value beyond the module's limit: no total and no note is so long
+            break
         filled = [cell.strip() for cell in cells if cell.strip()]
         if not filled:
             taken[place], sure = "", place

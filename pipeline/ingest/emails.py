@@ -6,9 +6,12 @@ from functools import lru_cache
 
 import idna
 
-USUAL = r"[A-Za-z0-9!#$%&''+/=?^_`{|}~.\-]+@[A-Za-z0-9.\-]*[A-Za-z0-9]\.[A-Za-z0-9\-]+"
+# dots side by side before the @ are against the rules and yet in use; a first one is not
+LOCAL = r"[A-Za-z0-9!#$%&''+/=?^_`{|}~\-][A-Za-z0-9!#$%&''+/=?^_`{|}~.\-]*"
+LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9\-]*[A-Za-z0-9])?"
+USUAL = rf"{LOCAL}@(?:{LABEL}\.)+{LABEL}"
 SHOWN = re.compile(r"[^<>]*<([^<>]+)>")
-ADDRESS = re.compile(r"([^@\s,;<>\"*]+)@([^@\s,;<>\"*]+\.[^@\s.,;<>\"*]+)")
+ADDRESS = re.compile(r"((?!\.)[^@\s,;<>\"*]+)@([^@\s,;<>\"*]+\.[^@\s.,;<>\"*]+)")
 
 
 def define_emails(con) -> None:
@@ -35,6 +38,8 @@ def read_email(text: str | None) -> str | None:
             domain = idna.encode(domain, uts46=True).decode()
         except idna.IDNAError:
             return None
+    if any(not label or label[0] == "-" or label[-1] == "-" for label in domain.split(".")):
+        return None
     return f"{local}@{domain}".lower()
 
 

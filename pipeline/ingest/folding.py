@@ -1,15 +1,19 @@
 """Several lines as one record, and keys that stand more than once: versions, duplicates, conflicts."""
 
-from pipeline.ingest.checked_rows import problem_list, rules_of_record
+from pipeline.ingest.checked_rows import folded_rate, problem_list, rules_of_record
 from pipeline.warehouse import identifier
 
 
-def folded_sql(contract, mapping):
+def folded_sql(contract, mapping, reading):
     """scratch.folded: one row a key, from the lines of scratch.checked; values that differ reject the record."""
     key = [identifier(name) for name in contract.key]
     columns, differing = [], []
+    currency = None
     if "currency" in contract.columns:
-        columns.append("arg_min(exchange_rate, good_record) as exchange_rate")
+        # a line states the currency, another the day: the rate is that of the whole record
+        currency, rate, lacking = folded_rate(contract, mapping, reading)
+        columns.append(f"{rate} as exchange_rate")
+        differing.append(("currency|no_exchange_rate", f"max(reject) = '' and {lacking}"))
     for name, column in contract.columns.items():
         if name in contract.key:
             continue
@@ -17,7 +21,8 @@ def folded_sql(contract, mapping):
         if field and field.fold == "sum":
             columns.append(f"sum({quoted})::{column.sql_type} as {quoted}")
         else:
-            columns.append(f"arg_min({quoted}, good_record) as {quoted}")
+            first = currency if name == "currency" else f"arg_min({quoted}, good_record)"
+            columns.append(f"{first} as {quoted}")
             if field and (column.required or name in ("source_customer_id", "currency")):
                 differing.append((f"{name}|differs_between_lines", f"min({quoted}) <> max({quoted})"))
         if field:

@@ -10,6 +10,7 @@ from pathlib import Path
 from pipeline.ingest.archives import is_gzip
 from pipeline.ingest.containers import open_file
 from pipeline.ingest.contents import fingerprint, land_content, with_drift
+from pipeline.ingest.faults import told_as_fault
 from pipeline.ingest.landings import record_content, take_repeated
 from pipeline.ingest.originals import keep_original, move_file, original_path, remember, remembered, state_of
 from pipeline.ingest.outcomes import OrderDataStopped, Outcome, discard
@@ -64,7 +65,8 @@ def take_in(
         return tuple(Outcome(**outcome) for outcome in found)
     try:
         with tempfile.TemporaryDirectory(dir=scratch) as folder:
-            opened = open_file(path, Path(folder), settings)
+            with told_as_fault():
+                opened = open_file(path, Path(folder), settings)
             take = _take_parts if opened.is_container else _take_file
             outcomes = take(con, opened, path, before, settings, layouts, ledger, Path(folder), observed_at, run_id)
     except (FileNotFoundError, PermissionError) as error:
@@ -76,8 +78,9 @@ def take_in(
             return _changing(name, before)
         if isinstance(error, OrderDataStopped):
             raise
-        outcomes = (Outcome(name, "unreadable", str(error), size_bytes=before[0]),)
-    if path.exists() and not any(outcome.status == "changing" for outcome in outcomes):
+        outcomes = (Outcome(name, error.status, str(error), size_bytes=before[0]),)
+    # a mended program must read again what an earlier one failed over
+    if path.exists() and not any(outcome.status in ("changing", "fault") for outcome in outcomes):
         waiting = [
             {key: getattr(outcome, key) for key in ("file_name", "status", "message", "size_bytes")}
             for outcome in outcomes
@@ -162,7 +165,7 @@ def _take_parts(con, opened, path, before, settings, layouts, ledger, folder, ob
             )
             outcome = with_drift(outcome, layouts, ledger)
         except UnreadableFile as error:
-            outcomes.append(Outcome(part_name, "unreadable", str(error)))
+            outcomes.append(Outcome(part_name, error.status, str(error)))
             continue
         if outcome.status == "landed":
             now.add(profile.content_hash)

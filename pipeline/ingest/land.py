@@ -2,8 +2,10 @@
 
 import os
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from pipeline.ingest.asides import OUTSIDE
@@ -13,6 +15,7 @@ from pipeline.ingest.folding import folded_sql, settle_repeated_keys
 from pipeline.ingest.layouts import Layout
 from pipeline.ingest.lines import LineIndex
 from pipeline.ingest.quarantine import find_rejects
+from pipeline.ingest.rates import missing_rates
 from pipeline.ingest.read import Profile, UnreadableFile
 from pipeline.ingest.recognition import fitted
 from pipeline.ingest.rows import keep_raw, read_rows
@@ -44,6 +47,7 @@ class Landing:
     want of which nothing landed. words: what no value map knows, as column_name, word and row_count, the most frequent of
     each column; word '' stands for all that must not be shown. elsewhere: the file's lines that are none of the entity, and
     are not among those read. broken: how many of the rejected lines make no record, so that nobody knows what they are of.
+    unrated: the currencies and days for which no rate is known. warnings: what a person should know, in English and Chinese.
     """
 
     entity: str
@@ -63,19 +67,23 @@ class Landing:
     words: tuple[dict, ...] = ()
     elsewhere: int = 0
     broken: int = 0
+    unrated: str = ""
+    warnings: tuple[tuple[str, str], ...] = ()
 
 
 def land_file(
-    con, profile: Profile, form: TextForm, layout: Layout, reading: Reading, target, scratch: Path
+    con, profile: Profile, form: TextForm, layout: Layout, reading: Reading, target, scratch: Path, is_rendition=False
 ) -> tuple[Landing, ...]:
     """Land every entity of a readable file; open_text gives the file and its form.
 
     target(kind, entity) gives the path of a landed or rejected Parquet file. con holds the variables file_id, observed_at
     and pseudonym_key, and the table scratch.suppressions where anybody is suppressed: their rows do not land, and the
-    file as it may be kept is then scratch / EDITED. Raises UnreadableFile when the file cannot be read.
+    file as it may be kept is then scratch / EDITED. is_rendition: rejected rows are numbered as rows, not as lines of text.
+    Raises UnreadableFile when the file cannot be read.
     """
     names = unique_names(form.header)
     layout = fitted(layout, names)
+    reading = replace(reading, **{f"{kind}_columns": _columns_of_type(layout, kind) for kind in ("email", "phone")})
     absent = {entity: _absent(load_contracts()[entity], mapping, names) for entity, mapping in layout.entities.items()}
     keep, marker = keep_raw, names[0] if is_suppressing(con) else None
     ((entity, mapping), *others) = layout.entities.items()
@@ -99,7 +107,8 @@ def land_file(
         if edits:
             LineIndex(profile.path, "").write_with(edits, scratch / EDITED)
         rows = hide_refused(rows)
-    landings = []
+    landings, repeated = [], _repeated_columns(con, form, layout, names)
+    rows_of_sheet = cache(lambda: LineIndex(profile.path, form.dialect.quote).unit_lines) if is_rendition else None
     for entity, mapping in layout.entities.items():
         contract = load_contracts()[entity]
         lines_read = rows.records + len(rows.refused)
@@ -113,8 +122,41 @@ def land_file(
         if marker is not None:
             empty_suppressed(con, contract, place_sql(mapping))
         lines_read -= rows.records - value(con, "select count(*) from scratch.checked_rows")
-        landings.append(_land_entity(con, rows, layout, contract, mapping, lines_read, target))
+        landings.append(
+            _land_entity(con, rows, layout, contract, mapping, reading, lines_read, target, repeated, rows_of_sheet)
+        )
     return tuple(landings)
+
+
+def _repeated_columns(con, form, layout, names):
+    """Warnings on columns that stand more than once in the header with different values: the first one is read."""
+    used = {name for mapping in layout.entities.values() for name in mapping.source_columns()}
+    first, warnings = {}, []
+    for cell, name in zip(form.header, names, strict=True):
+        if cell and (kept := first.setdefault(cell.lower(), name)) != name and kept in used:
+            differ = f"{identifier(kept)} is distinct from {identifier(name)}"
+            # read once more, which few files need
+            count = value(con, f"select count(*) from scratch.records where {differ}")
+            if count:
+                warnings.append(
+                    (
+                        f"the column {cell} stands there more than once, with other values in {count} rows; the first is"
+                        " read: rename the one that is not meant",
+                        f"列 {cell} 重复出现，有 {count} 行取值不同；已读取第一列，请给另一列改名",
+                    )
+                )
+    return tuple(warnings)
+
+
+def _columns_of_type(layout, kind):
+    """The columns of a file that any of its entities reads as an e-mail address, or phone."""
+    return frozenset(
+        column
+        for entity, mapping in layout.entities.items()
+        for name, field in mapping.columns.items()
+        if load_contracts()[entity].columns[name].type == kind
+        for column in field.column
+    )
 
 
 def _absent(contract, mapping, names):
@@ -126,7 +168,7 @@ def _absent(contract, mapping, names):
     }
 
 
-def _land_entity(con, rows, layout, contract, mapping, lines_read, target):
+def _land_entity(con, rows, layout, contract, mapping, reading, lines_read, target, warnings, rows_of_sheet):
     optional = sorted(set(mapping.source_columns()) - set(rows.columns))
     elsewhere = rows.records + len(rows.refused) - lines_read
     notes = (
@@ -136,9 +178,12 @@ def _land_entity(con, rows, layout, contract, mapping, lines_read, target):
     )
 
     if mapping.fold:
-        con.execute(folded_sql(contract, mapping))
+        con.execute(folded_sql(contract, mapping, reading))
     settle_repeated_keys(con, contract, mapping.fold)
     rejects = find_rejects(con, rows, mapping.fold, contract)
+    if rows_of_sheet and len(rejects):
+        # a row whose cells hold line breaks is several lines
+        rejects = rejects.with_columns(line=pl.Series(np.searchsorted(rows_of_sheet(), rejects["line"]) + 1))
     unordered = rejects.filter(pl.col("rule") == "order_of_date_not_stated")
     if len(unordered):
         columns = ", ".join(unordered["column_name"].unique().sort())
@@ -146,6 +191,11 @@ def _land_entity(con, rows, layout, contract, mapping, lines_read, target):
             f"{contract.entity}: {len(unordered)} dates in {columns} do not tell day from month: state the order in"
             f' {layout.name}.yaml, such as format: "%d/%m/%Y" or "%m/%d/%Y"',
         )
+
+    unrated = ""
+    if (rejects["rule"] == "no_exchange_rate").any():
+        unrated = missing_rates(con, contract, "scratch.folded" if mapping.fold else "scratch.checked", reading)
+        notes += (f"{contract.entity}: no exchange rate for {unrated}",)
 
     path, rejects_path = target("landed", contract.entity), None
     _copy(con, _landed_sql(contract, layout, mapping), path)
@@ -182,6 +232,8 @@ def _land_entity(con, rows, layout, contract, mapping, lines_read, target):
         words=unmapped_words(con, contract, mapping, rows.columns),
         elsewhere=elsewhere,
         broken=rows.refused.filter(~pl.col("rule").is_in(["suppressed", *OUTSIDE]))["line"].n_unique(),
+        unrated=unrated,
+        warnings=warnings,
     )
 
 

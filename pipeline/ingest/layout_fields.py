@@ -22,6 +22,7 @@ FIELD_OPTIONS = {
     "when",
     "multiply",
     "word",
+    "optional",
 }
 FORMS = ("salesforce_id", "first_listed", "clock", "opt_out", "keyed", "unmasked")
 WORD = re.compile(r"[1-9]")
@@ -94,6 +95,9 @@ def _field(where, name, contract_column, source):
         raise ContractError(f"{where}: {name}: form: free text stays as it is; take form: away")
     if "word" in source and not ("column" in source and WORD.fullmatch(str(source["word"]))):
         raise ContractError(f"{where}: {name}: word: is the place of a word in a column:, such as 1")
+    optional = as_names(where, f"{name}: optional", source.get("optional", []))
+    if not set(optional) <= {*source.get("add", ()), *source.get("subtract", ())}:
+        raise ContractError(f"{where}: {name}: optional: names columns of add: or subtract: beside it")
     as_text(where, f"{name}: constant", source.get("constant"))
     formats = source.get("format", [])
     column = source.get("column", [])
@@ -118,6 +122,7 @@ def _field(where, name, contract_column, source):
         when=_words(where, f"{name}: when", source.get("when", {})),
         multiply=as_names(where, f"{name}: multiply", source.get("multiply", [])),
         word=int(source["word"]) if "word" in source else None,
+        optional=optional,
     )
 
 

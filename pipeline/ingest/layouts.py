@@ -14,7 +14,7 @@ class Field:
     yes is false and no says nothing; "keyed", a hash in place of a text that nobody may read; "unmasked", where a cell
     with a * says nothing. when: only in lines where each of these columns holds one of its words. A word of values that
     ends in * is the beginning of one. multiply: columns whose product begins the sum. word: the place of a word in the
-    text, from 1.
+    text, from 1. optional: parts of a sum that count as 0 where the file does not have them.
     """
 
     column: tuple[str, ...] = ()
@@ -34,6 +34,7 @@ class Field:
     when: dict[str, tuple[str, ...]] = field(default_factory=dict)
     multiply: tuple[str, ...] = ()
     word: int | None = None
+    optional: tuple[str, ...] = ()
 
     def columns(self):
         """The export's columns that this field reads."""

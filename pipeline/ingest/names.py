@@ -32,6 +32,38 @@ def whole_name_sql(surname: str, given_name: str) -> str:
     )
 
 
+def joined_sql(name: str) -> str:
+    """SQL for a whole name in which no blank parts a Chinese surname from the given name: 王 小明 is 王小明."""
+    surname = rf"\p{{Han}}|{'|'.join(COMPOUND_SURNAMES)}"
+    return rf"regexp_replace({name}, '^({surname}) +(\p{{Han}}{{1,3}})$', '\1\2')"
+
+
+def settled_names(told: dict[str, str]) -> dict[str, str]:
+    """SQL for name, surname and given_name from those that a file tells; what a row lacks of them comes from the others.
+
+    A Chinese whole name that is its parts in the other order, or with a blank between them, is what the parts make.
+    """
+    name, surname, given_name = (told.get(column, "null") for column in COLUMNS)
+    if not told or set(told) == {"surname"} or set(told) == {"given_name"}:
+        return told
+    settled = dict(told)
+    if name == "null":
+        settled["name"] = whole_name_sql(surname, given_name)
+        return settled
+    if len(told) > 1:
+        both = f"{surname} is not null and {given_name} is not null"
+        bare = f"replace({name}, ' ', '') in (concat({surname}, {given_name}), concat({given_name}, {surname}))"
+        is_han = rf"regexp_full_match({name}, '[\p{{Han}} ]+')"
+        whole = whole_name_sql(surname, given_name)
+        settled["name"] = f"case when {name} is null or {both} and {bare} and {is_han} then {whole} else {name} end"
+    for column, part in zip(COLUMNS[1:], parts_sql(name), strict=True):
+        lacks = f"coalesce({surname}, {given_name}) is null"
+        settled[column] = (
+            part if len(told) == 1 else f"case when {lacks} then {part} else {told.get(column, 'null')} end"
+        )
+    return settled
+
+
 def parts_sql(name: str) -> tuple[str, str]:
     """SQL for surname and given name of a Chinese name of two to four characters; null where they cannot be told apart."""
     compound = f"{name}[1:2] in ({', '.join(map(literal, COMPOUND_SURNAMES))})"

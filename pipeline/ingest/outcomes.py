@@ -14,7 +14,8 @@ class OrderDataStopped(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file. status: landed, repeated, kept (nothing new), outdated, unknown, changing, unreadable, failed.
+    """What became of one file. status: landed, repeated, kept (nothing new), outdated, unknown, changing, unreadable, failed,
+    fault (the program failed over it).
 
     kept: the file without the lines of the suppressed, where there are any, with the hash of its content. warnings: what a
     person should know of how it was read, in English and Chinese.

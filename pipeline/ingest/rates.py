@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 
 from pipeline.ingest.contracts import ContractError
-from pipeline.warehouse import literal
+from pipeline.warehouse import identifier, literal
 
 COLUMNS = ("date", "currency", "rate")
 # a rate holds over a weekend and holidays, no longer; a later one never counts
@@ -80,7 +80,10 @@ def _rate(where, row, reporting_currency):
 
 
 def define_rates(con, rates: Rates, business_timezone: str) -> None:
-    """The function exchange_rate_on(currency, moment) of a connection: the rate of the business day of a UTC time, as text."""
+    """The function exchange_rate_on(currency, moment) of a connection: the rate of the business day of a UTC time, as text.
+
+    And the variable business_timezone.
+    """
     filled = {}
     for (currency, day), rate in sorted(rates.by_day.items()):
         # later days are written after, and so over, the earlier ones
@@ -98,6 +101,7 @@ def define_rates(con, rates: Rates, business_timezone: str) -> None:
         found = asked.join(table, on=["currency", "day"], how="left", maintain_order="left")
         return found["rate"].to_arrow().cast(pa.string())
 
+    con.execute(f"set variable business_timezone = {literal(business_timezone)}")
     con.create_function(
         "exchange_rate_on", exchange_rate_on, ["VARCHAR", "TIMESTAMP"], "VARCHAR", type="arrow", null_handling="special"
     )
@@ -110,3 +114,15 @@ def exchange_rate_sql(currency: str, moment: str, reporting_currency: str) -> st
         f" when {currency} is not null and {moment} is not null"
         f" then exchange_rate_on({currency}, {moment})::decimal(18, 8) end::decimal(18, 8)"
     )
+
+
+def missing_rates(con, contract, table: str, reading) -> str:
+    """The currencies, each with its first and last business day, for which typed records were rejected for want of a rate."""
+    if "currency" not in contract.columns:
+        return f"{reading.currency}, which its amounts are in and no column says"
+    day = f"timezone(getvariable('business_timezone'), timezone('UTC', {identifier(contract.event_time)}))::date"
+    found = con.execute(
+        f"select currency, min({day}), max({day}) from {table}"
+        " where contains(reject, 'currency|no_exchange_rate') group by currency order by currency limit 10"
+    ).fetchall()
+    return ", ".join(f"{code} on {first}" + (f" to {last}" if last != first else "") for code, first, last in found)

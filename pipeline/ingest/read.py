@@ -17,6 +17,8 @@ WITH_MARK = "with mark"
 class UnreadableFile(Exception):
     """A file cannot be read as a whole; the message says why and the mend."""
 
+    status = "unreadable"
+
 
 @dataclass(frozen=True)
 class Profile:

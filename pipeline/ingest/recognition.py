@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from pipeline.ingest.layouts import Layout
 
-SEVERAL_COLUMNS = ("column", "join", "add", "subtract", "multiply")
+SEVERAL_COLUMNS = ("column", "join", "add", "subtract", "multiply", "optional")
 REQUIRED_MARK = re.compile(r"\s*(\(必填\)|\*)$")
 
 
@@ -18,7 +18,10 @@ def header_key(cell: str) -> str:
 
 
 def fitted(layout: Layout, names: Sequence[str]) -> Layout:
-    """The layout with the names that its columns have in a file: as written, in normal form, or as also called."""
+    """The layout with the names that its columns have in a file: as written, in normal form, or as also called.
+
+    A sum goes without those of its optional parts that the file does not have.
+    """
     held = {}
     for name in names:
         held.setdefault(header_key(name), name)
@@ -27,13 +30,19 @@ def fitted(layout: Layout, names: Sequence[str]) -> Layout:
         for name in (*entity.source_columns(), *([entity.carry_by] if entity.carry_by else [])):
             others = [held.get(header_key(other)) for other in (name, *layout.also_called.get(name, ()))]
             called[name] = name if name in names else next(filter(None, others), name)
-    entities = {name: _renamed_entity(entity, called) for name, entity in layout.entities.items()}
+    entities = {name: _renamed_entity(entity, called, names) for name, entity in layout.entities.items()}
     return replace(layout, entities=entities)
 
 
-def _renamed_entity(entity, called):
+def _renamed_entity(entity, called, names):
     columns = {}
     for name, one in entity.columns.items():
+        gone = {part for part in one.optional if called[part] not in names}
+        one = replace(
+            one,
+            add=tuple(part for part in one.add if part not in gone),
+            subtract=tuple(part for part in one.subtract if part not in gone),
+        )
         renamed = {part: tuple(called[column] for column in getattr(one, part)) for part in SEVERAL_COLUMNS}
         when = {called[column]: words for column, words in one.when.items()}
         columns[name] = replace(one, **renamed, plus_minutes=called.get(one.plus_minutes), when=when)

@@ -62,7 +62,7 @@ def land_again(con, content: dict, settings, layouts, ledger, scratch: Path, ful
             # beside the vault first: a file that cannot land again leaves what stands
             outcome = adopt(land_raw(con, content, layout, settings, Path(folder)), settings)
     except UnreadableFile as error:
-        return Outcome(name, "unreadable", str(error), **common)
+        return Outcome(name, error.status, str(error), **common)
     if outcome.kept:
         drop_original(content, settings, ledger)
         replace_file(outcome.kept, raw)

@@ -21,12 +21,16 @@ CURRENCY_WORDS = {
     "JPY": ("日元", "円"),
 }
 NO_FIELD = Field()
+DAMAGED = r"\d(\.\d+)?[Ee]\+\d+"
 FALSE_WORDS = ("false", "no", "n", "0", "否")
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a file's cells mean beyond its columns: zone of local times, currency of bare amounts, country of phones."""
+    """What a file's cells mean beyond its columns: zone of local times, currency of bare amounts, country of phones.
+
+    email_columns, phone_columns: the file's columns that any of its entities reads as such.
+    """
 
     timezone: str
     currency: str
@@ -34,6 +38,8 @@ class Reading:
     phone_country_code: str
     decimal: str = "."
     states_currency: bool = False
+    email_columns: frozenset[str] = frozenset()
+    phone_columns: frozenset[str] = frozenset()
 
 
 def define_readers(con) -> None:
@@ -178,15 +184,17 @@ def _salesforce_id(text):
     return f"case when regexp_full_match({text}, '[0-9A-Za-z]{{15}}') then {text} || {check} else {text} end"
 
 
-def typed_cell(field: Field, column: Column, reading: Reading, cell: str, country: str = "null") -> str:
+def typed_cell(
+    field: Field, column: Column, reading: Reading, cell: str, country: str = "null", currency: str | None = None
+) -> str:
     """The typed value of a cell, null where the text is no value of the type.
 
     Decimals and amounts are rounded to four places; nothing else is altered. In a sum a blank part counts as 0, and one
     that is no amount makes the whole null, as does a blank factor. country: SQL for the country that the row names, as
-    written, for its phones.
+    written, for its phones. currency: SQL for the currency that the row states, for the signs of its amounts.
     """
     if field.parts():
-        return f"case when {cell} is not null then {_total(field, reading)} end"
+        return f"case when {cell} is not null then {_total(field, reading, currency)} end"
     match column.type:
         case "category" if column.values:
             allowed = ", ".join(literal(value) for value in column.values)
@@ -207,7 +215,7 @@ def typed_cell(field: Field, column: Column, reading: Reading, cell: str, countr
         case "decimal":
             return decimal_sql(cell, reading.decimal)
         case "money":
-            return money_sql(cell, reading.currency, reading.decimal)
+            return money_sql(cell, reading.currency, reading.decimal, currency)
         case "date":
             return date_sql(cell, field.formats)
         case "timestamp":
@@ -225,11 +233,11 @@ def typed_cell(field: Field, column: Column, reading: Reading, cell: str, countr
             return e164_sql(cell, reading.phone_country_code, country)
 
 
-def _total(field, reading):
+def _total(field, reading, currency):
     """SQL for the product of a field, what is added to it, less what is subtracted."""
 
     def amount(name):
-        return money_sql(trimmed(identifier(name)), reading.currency, reading.decimal)
+        return money_sql(trimmed(identifier(name)), reading.currency, reading.decimal, currency)
 
     def part(name):
         return f"case when {trimmed(identifier(name))} is null then 0 else {amount(name)} end"
@@ -253,7 +261,8 @@ def _currency_words(cell):
 def problems(column: Column, cell: str, typed: str, field: Field = NO_FIELD) -> dict[str, str]:
     """Rule name -> SQL condition under which a row breaks it. cell: the text, typed: the typed value.
 
-    A masked phone or address (186******05), and a date whose order no format states, have rules of their own.
+    A masked phone or address (186******05), an id that a spreadsheet has rounded (2.10812E+18), and a date whose order no
+    format states, have rules of their own.
     """
     unreadable = {"category": "unknown_value"}.get(column.type, f"not_a_{column.type}")
     broken = f"{cell} is not null and {typed} is null"
@@ -266,6 +275,9 @@ def problems(column: Column, cell: str, typed: str, field: Field = NO_FIELD) -> 
         apart["order_of_date_not_stated"] = unordered_sql(cell)
     found = {unreadable: f"{broken}{''.join(f' and not {shown}' for shown in apart.values())}"}
     found |= {rule: f"{broken} and {shown}" for rule, shown in apart.items()}
+    if column.type == "id":
+        # few ids hold the sign that is looked for first
+        found["damaged_number"] = f"contains({cell}, '+') and regexp_full_match({cell}, {literal(DAMAGED)})"
     if column.required:
         found["missing"] = f"{cell} is null"
     return found | range_problems(column, typed)

@@ -114,7 +114,9 @@ def find_lines(con, lines: str, source: str | None, reading, into: str) -> int:
     if source is not None:
         for kind in ("customer", "order"):
             shows.append(shown(kind, literal(source), "cell"))
-        shows.append(shown("customer", literal(source), "'h:' || keyed(cell)"))
+        # an id that is an address or phone is keyed in its normal form
+        for own in ("cell", "lower(cell)", phone_sql("cell", reading)):
+            shows.append(shown("customer", literal(source), f"'h:' || keyed({own})"))
     return find_matches(con, "select * from scratch.line_cells where cell <> ''", "place", shows, into)
 
 

@@ -17,6 +17,9 @@ EXACT_BELOW = 10**15
 LONG_NUMBER = re.compile(r'"-?\d{16,}"')
 CHUNK = 1 << 20
 ERROR_CELL = re.compile(rb'<c [^>]*t="e"')
+FORMATTED = re.compile(rb'<c r="([A-Z]+)\d+"[^>]* s="(\d+)"[^>]*><v>(\d+)</v>')
+STYLES, MAX_STYLES = "xl/styles.xml", 16 << 20
+NUMBER_FORMAT = re.compile(rb"<numFmt [^>]*>")
 UNCOUNTED_FORMULA = re.compile(rb"(?:</f>|<f>|<f [^>]*/>)(?:<v></v>|<v\s*/>)?</c>")
 
 
@@ -31,7 +34,7 @@ def render(path: Path, folder: Path, memory: int) -> tuple[list[dict], list[str]
             raise NotRendered("is protected by a password; save it without one") from None
         raise NotRendered(f"is no whole workbook ({type(error).__name__}); save it again") from None
     parts, notes = [], []
-    about_all = _cells_without_value(path)
+    about_all = _what_is_not_read(path)
     for position, about in enumerate(workbook.sheets_metadata):
         if about.typ != SheetTypeEnum.WorkSheet:
             notes.append(f"{about.name}: a chart or macro sheet, no table")
@@ -151,12 +154,18 @@ def _damaged(column, count):
     )
 
 
-def _cells_without_value(path):
-    """Warnings on cells that show an error, or a formula that nobody has calculated: both are empty in what is read."""
+def _what_is_not_read(path):
+    """Warnings on what a sheet shows and its cells do not hold.
+
+    Cells that show an error, or a formula that nobody has calculated, are empty in what is read. A number with a format
+    such as 00000 is read without the zeros before it: the reader knows no formats.
+    """
     errors = formulas = 0
+    zeros = Counter()
     if not zipfile.is_zipfile(path):
         return []
     with zipfile.ZipFile(path) as workbook:
+        widths = _zero_formats(workbook)
         for name in workbook.namelist():
             if re.fullmatch(r"xl/worksheets/[^/]+\.xml", name):
                 with workbook.open(name) as sheet:
@@ -166,8 +175,18 @@ def _cells_without_value(path):
                         cut = max(text.rfind(b"<c "), 0) if len(chunk) == CHUNK else len(text)
                         errors += len(ERROR_CELL.findall(text, 0, cut))
                         formulas += len(UNCOUNTED_FORMULA.findall(text, 0, cut))
+                        for column, style, digits in FORMATTED.findall(text, 0, cut) if widths else ():
+                            zeros[column.decode()] += len(digits) < widths.get(int(style), 0)
                         seam = text[cut:] if len(text) - cut < CHUNK else b""
-    warnings = []
+    warnings = [
+        (
+            f"column {column}: {count} numbers are shown with zeros before them (format 00000), and read without; have the"
+            " column exported as text",
+            f"{column} 列：{count} 个数字以 00000 之类的格式显示前导零，读取时没有前导零；请以文本格式导出该列",
+        )
+        for column, count in sorted(zeros.items())
+        if count
+    ]
     if errors:
         warnings.append(
             (
@@ -183,3 +202,19 @@ def _cells_without_value(path):
             )
         )
     return warnings
+
+
+def _zero_formats(workbook):
+    """Place of a style -> digits that it shows at least, of the number formats of zeros alone."""
+    if STYLES not in workbook.namelist():
+        return {}
+    with workbook.open(STYLES) as file:
+        styles = file.read(MAX_STYLES)
+    formats = {}
+    for written in NUMBER_FORMAT.findall(styles):
+        number, code = (re.search(rb'%s="([^"]*)"' % name, written) for name in (b"numFmtId", b"formatCode"))
+        if number and code and (zeros := re.fullmatch(rb"(00+)(?:;.*)?", code[1])):
+            formats[number[1]] = len(zeros[1])
+    cells = styles.partition(b"<cellXfs")[2].partition(b"</cellXfs>")[0]
+    used = (re.search(rb'numFmtId="(\d+)"', one) for one in re.findall(rb"<xf [^>]*>", cells))
+    return {place: formats[one[1]] for place, one in enumerate(used) if one and one[1] in formats}

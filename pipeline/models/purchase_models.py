@@ -43,8 +43,8 @@ def race(customers, candidates, baselines, in_use, seed, is_proven=False, is_ope
     customers: id of each forecast's customer, shape (n_forecasts,); one stands at several cut-offs, and is drawn as one.
     candidates, baselines: name -> squared errors, shape (n_forecasts,). in_use: a candidate, who stays unless the 95 % interval of
     another's gain leaves out zero (and the race is_open); then the greatest gain wins. The champion has to have a smaller mean than
-    every baseline; if it is_proven (in use since an earlier night), a baseline has to beat it beyond its interval, lest scores come
-    and go with chance. Where it fails, the best candidate that does beat the baselines is used; where there is none, nobody. Without
+    every baseline; if in_use is_proven (since an earlier night), a baseline has to beat it, or who replaces it, beyond its interval,
+    lest scores come and go with chance. Where it fails, the best candidate that does beat the baselines is used; where there is none, nobody. Without
     baselines there is always a champion.
     """
     errors = {name: float(values.mean()) for name, values in (candidates | baselines).items()}
@@ -60,7 +60,7 @@ def race(customers, candidates, baselines, in_use, seed, is_proven=False, is_ope
     best = min(baselines, key=lambda name: errors[name], default=None)
     beaten_by = None
     if baselines and not errors[champion] < errors[best]:
-        is_kept = is_proven and champion == in_use and not gain(best, champion)[1] > 0
+        is_kept = is_proven and not gain(best, champion)[1] > 0
         if not is_kept:
             beaten_by = best
             rest = [name for name in candidates if errors[name] < errors[best]]

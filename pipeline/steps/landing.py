@@ -24,6 +24,7 @@ STATUS_ZH = {
     "outdated": "沿用此前的入库结果",
     "unknown": "无法识别",
     "unreadable": "无法读取",
+    "fault": "程序出错",
     "changing": "读取时发生变化",
     "failed": "未入库",
     "unreached": "无法读取数据库",
@@ -47,7 +48,7 @@ def ingest(night, report):
             for content in earlier
         ]
         for outcome in outcomes:
-            if outcome.status in ("unknown", "unreadable", "failed") and ledger.has_orders(outcome.file_id):
+            if outcome.status in ("unknown", "unreadable", "fault", "failed") and ledger.has_orders(outcome.file_id):
                 raise OrderDataStopped(
                     f"{outcome.file_name} (kept in the vault): {outcome.status}: {outcome.message};"
                     " mend its layout in data/sources"

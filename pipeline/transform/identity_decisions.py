@@ -3,8 +3,11 @@
 import re
 from datetime import datetime
 
+from pipeline.ingest.emails import read_email
+from pipeline.ingest.phones import read_phone
 from pipeline.transform.components import connect_components
 from pipeline.transform.identity_rules import IdentityError
+from pipeline.warehouse import value
 
 
 def decide(con, decisions, as_of_utc):
@@ -23,9 +26,13 @@ def decide(con, decisions, as_of_utc):
 
 def _record_node(con, line, source, record):
     if source:
+        # an id that is an address or phone is keyed in normal form, however somebody writes it here
+        region = value(con, "select getvariable('phone_region')")
+        normal = read_email(record) or read_phone(record, region, None) or record
         found = con.execute(
-            "select node from nodes where source = ? and customer_key in (?, 'h:' || keyed(?))",
-            (source, record, record),
+            "select node from nodes where source = $1"
+            " and customer_key in ($2, $3, 'h:' || keyed($2), 'h:' || keyed($3)) order by customer_key = $2 desc limit 1",
+            (source, record, normal),
         ).fetchall()
     else:
         # of an id that no record carries any more: the record that it was first given to

@@ -137,7 +137,18 @@ def test_a_broken_line_is_rejected_with_its_place_and_the_others_land(intake):
     assert (outcome.status, landing.lines_read, landing.landed, landing.rejected) == ("landed", 202, 200, 2)
     # a line below the header that a table has and JSON has not
     assert broken(intake.rejects(landing)) == [(line, None, "too_many_columns", "rejected") for line in (4, 5)]
-    assert outcome.warnings[0][0] == "2 lines are no JSON object and are rejected: 3, 4"
+    assert outcome.warnings[0][0].startswith(
+        "2 lines are no JSON object and are rejected: 3, 4 (ops.rejects lists them as too_many_columns, a line further down,"
+    )
+
+
+def test_a_field_that_stands_twice_in_a_record_is_told(intake):
+    line = json.dumps(ORDER, ensure_ascii=False)
+    twice = line.replace('"客户": "C1"', '"客户": "C1", "客户": "C9"').replace("O1", "O2")
+    intake.drop("orders.jsonl", f"{line}\n{twice}\n")
+    outcome = intake.night()["orders.jsonl"]
+    assert [row["source_customer_id"] for row in intake.landed(outcome.landings[0])] == ["C1", "C1"]
+    assert [english.split(";")[0] for english, _ in outcome.warnings] == ["1 records have a field twice"]
 
 
 def test_a_broken_line_does_not_keep_out_a_file_most_of_whose_lines_are_none_of_an_entity(intake):

@@ -156,6 +156,15 @@ def test_a_header_alone_lands_and_says_so(intake):
     assert outcome.landings[0].lines_read == 0
 
 
+def test_a_file_whose_lines_are_none_of_its_entity_is_not_called_empty(intake):
+    layout = make_customer_layout()
+    layout["entities"]["customers"]["unless"] = {"性别": ["男"]}
+    intake.write_layout(layout)
+    outcome = intake.take("crm.csv", customer_file(make_customer_line()))
+    assert outcome.landings[0].elsewhere == 1
+    assert outcome.message == "customers: 1 lines whose 性别 is 男 are none"
+
+
 def test_an_order_without_any_customer_key_lands_as_nobodys(intake):
     outcome = intake.take("orders.csv", order_file(make_order_line(客户="", 邮箱="", 手机="")))
     assert [row["customer_key"] for row in intake.landed(outcome.landings[0])] == [None]
@@ -225,6 +234,54 @@ def test_a_file_that_may_not_be_opened(intake, monkeypatch):
         "unreadable",
         "Permission denied; mend its rights, or put it there again",
     )
+
+
+@pytest.mark.parametrize("quoted", ["", '"'])
+def test_a_last_record_with_a_cell_of_any_length_lands(intake, quoted):
+    long = quoted + "长" * 140_000 + quoted
+    outcome = intake.take("crm.csv", customer_file(make_customer_line(), make_customer_line(会员号="C2", 姓名=long)))
+    assert outcome.status == "landed"
+    assert [len(row["name"]) for row in intake.landed(outcome.landings[0])] == [2, 140_000]
+
+
+def fail_over(monkeypatch, entity):
+    """Reading files of an entity fails with an error that holds a cell."""
+    land_file, cell = contents.land_file, "13800138000"
+
+    def fail(con, profile, form, layout, *others):
+        if entity in layout.entities:
+            raise ValueError(cell)
+        return land_file(con, profile, form, layout, *others)
+
+    monkeypatch.setattr(contents, "land_file", fail)
+
+
+def test_a_fault_over_other_data_names_the_file_and_the_night_goes_on(intake, monkeypatch, capsys):
+    intake.drop("crm.csv", customer_file(make_customer_line()))
+    with monkeypatch.context() as patch:
+        fail_over(patch, "customers")
+        intake.drop("orders.csv", TWO_ORDERS)
+        for outcomes in (intake.night(), intake.night()):
+            outcome = outcomes["crm.csv"]
+            assert outcome.status == "fault"
+            assert outcome.message.startswith("the program failed over it: ValueError in test_intake.py line ")
+            assert "13800138000" not in outcome.message
+        assert current(intake) == [("orders", "orders.csv", 2)]
+        logged = capsys.readouterr().err
+        assert "in land_content" in logged
+        assert "13800138000" not in logged
+    # nothing about the file has changed, but the program has
+    assert intake.night()["crm.csv"].status == "landed"
+
+
+def test_a_fault_over_order_data_stops_the_night_with_the_files_name(intake, monkeypatch):
+    intake.drop("orders.csv", TWO_ORDERS)
+    fail_over(monkeypatch, "orders")
+    with pytest.raises(OrderDataStopped, match="orders.csv: the program failed over it: ValueError in ") as error:
+        intake.night()
+    assert "13800138000" not in str(error.value)
+    assert error.value.__context__ is None or "13800138000" not in str(error.value.__context__)
+    assert (intake.inbox / "orders.csv").exists()
 
 
 def test_order_data_without_a_required_column_stops_the_night(intake):

@@ -10,7 +10,14 @@ import pytest
 from pipeline.ingest.contracts import ContractError
 from pipeline.ingest.recognition import fitted, header_key, nearest_layout, recognise
 from pipeline.ingest.sources import load_layouts
-from tests.builders import make_customer_layout, make_layout, make_order_layout, write_layout
+from tests.builders import (
+    make_customer_layout,
+    make_layout,
+    make_order_layout,
+    make_order_line,
+    order_file,
+    write_layout,
+)
 from tests.ingest.test_land import REJECTED, broken, land
 
 SHOP = """\
@@ -293,6 +300,7 @@ def test_an_opt_out_is_a_refusal_and_its_absence_no_consent(tmp_path):
         ({"net": {"column": "实付", "with": "-"}}, "orders.net: with: goes with join:"),
         ({"net": {"column": "实付", "plus_minutes": "m"}}, "plus_minutes: goes with the column: of a time"),
         ({"net": {"column": "实付", "divide_by": "10"}}, "divide_by: can be 100"),
+        ({"net": {"add": ["实付"], "optional": ["优惠"]}}, "optional: names columns of add: or subtract:"),
         (
             {"order_id": {"column": "a", "form": "upper"}},
             "form: can be salesforce_id, first_listed, clock, opt_out, keyed, unmasked",
@@ -374,3 +382,37 @@ def test_only_the_columns_that_are_named_are_carried(tmp_path):
         f"{HEADER}\n#1,a@b.co,,,Ann,,2026-05-01,,3,Tea,1\n#1,,,,,,,,,,2\n",
     )["order_items"]
     assert [(row["sku"], row["name"], row["amount"]) for row in items.rows] == [("Ann", "Tea", 1), ("Ann", None, 2)]
+
+
+def test_a_sum_goes_without_an_optional_part_that_the_file_lacks(tmp_path):
+    layout = make_order_layout()
+    net = {"add": ["实付"], "subtract": ["优惠", "欠款"], "optional": ["欠款"]}
+    layout["entities"]["orders"]["columns"] |= {"net": net}
+    orders = land(tmp_path, layout, order_file(make_order_line(实付="100", 优惠="5")))["orders"]
+    assert [row["net"] for row in orders.rows] == [95]
+    whole = order_file(make_order_line(实付="100", 优惠="5")).replace("分期", "欠款")
+    orders = land(tmp_path, layout, whole)["orders"]
+    assert [row["net"] for row in orders.rows] == [92]
+
+
+@pytest.mark.parametrize(("second", "warned"), [("C9", True), ("C1", False)])
+def test_a_mapped_column_that_stands_twice_with_other_values_is_told(tmp_path, second, warned):
+    lines = order_file(make_order_line(), make_order_line(订单号="O2")).splitlines()
+    text = "\n".join([f"{lines[0]},客户", f"{lines[1]},C1", f"{lines[2]},{second}"]) + "\n"
+    orders = land(tmp_path, make_order_layout(), text)["orders"]
+    assert [row["source_customer_id"] for row in orders.rows] == ["C1", "C1"]
+    told = [english for english, _ in orders.landing.warnings]
+    assert told == (
+        [
+            "the column 客户 stands there more than once, with other values in 1 rows; the first is read: rename the one"
+            " that is not meant"
+        ]
+        if warned
+        else []
+    )
+
+
+def test_a_column_that_nothing_reads_may_stand_twice(tmp_path):
+    lines = order_file(make_order_line()).splitlines()
+    orders = land(tmp_path, make_order_layout(), f"{lines[0]},x,x\n{lines[1]},1,2\n")["orders"]
+    assert orders.landing.warnings == ()

@@ -4,13 +4,15 @@ import csv
 import io
 import random
 from datetime import date, datetime
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 from pipeline.ingest.contracts import load_contracts
-from tests.builders import Intake, our_layouts
+from pipeline.ingest.rates import Rates, define_rates
+from tests.builders import Intake, ingest_connection, our_layouts
 
 FIXTURES = Path(__file__).parent / "fixtures"
 SHOPS = ("shopify", "taobao", "jd", "youzan")
@@ -305,8 +307,8 @@ EXPECTED = {
             (2, 2, 0, 0),
             table(
                 "source_customer_id name phone address updated_at",
-                ("13800000002", None, "+8613800000002", "文三路 1 号", march(1, 2, 22, 33)),
-                ("13800000002", None, "+8613800000002", "人民路 2 号", march(3, 0, 0)),
+                ("+8613800000002", None, "+8613800000002", "文三路 1 号", march(1, 2, 22, 33)),
+                ("+8613800000002", None, "+8613800000002", "人民路 2 号", march(3, 0, 0)),
             ),
         ),
         "payments": (
@@ -474,6 +476,64 @@ def test_an_edition_that_repeats_the_address_on_later_lines_has_the_same_buyers(
     second[email] = first[email]
     records = [header, first, second, *others]
     assert landed(tmp_path / "repeated", "shopify_orders.csv", records) == whole("shopify_orders.csv")
+
+
+def altered(changes):
+    """Records of shopify_orders, with other cells: (line, column) -> text."""
+    header, *lines = records_of("shopify_orders.csv")
+    for (line, column), text in changes.items():
+        lines[line][header.index(column)] = text
+    return [header, *lines]
+
+
+def test_an_order_of_several_lines_in_another_currency_lands_whole(tmp_path, monkeypatch):
+    rates = Rates({("USD", date(2024, 3, 1)): Decimal("7.2")})
+    con = ingest_connection()
+    con.remove_function("exchange_rate_on")
+    define_rates(con, rates, "Asia/Shanghai")
+    monkeypatch.setattr("tests.builders.ingest_connection", lambda: con)
+    changes = {(0, "Currency"): "USD", (0, "Total"): "$190.00"}
+    found = {
+        entity: [row for row in rows if row.get("order_id") == "#1001"]
+        for entity, (_, rows) in landed(tmp_path / "usd", "shopify_orders.csv", altered(changes)).items()
+    }
+    [order] = found["orders"]
+    assert (order["currency"], order["net"], order["exchange_rate"]) == ("USD", 190, Decimal("7.2"))
+    assert [(row["currency"], row["amount"]) for row in found["order_items"]] == [("USD", 100), ("USD", 80)]
+    [payment] = found["payments"]
+    assert (payment["currency"], payment["amount"], payment["exchange_rate"]) == ("USD", 190, Decimal("7.2"))
+
+
+def test_an_order_of_several_lines_in_a_currency_without_a_rate_is_rejected_as_such(tmp_path):
+    many = [[f"#2{place:03}", *cells[1:]] for place, cells in enumerate([altered({})[3]] * 200)]
+    intake = Intake(tmp_path)
+    outcome = intake.take("o.csv", text_of([*altered({(0, "Currency"): "USD"}), *many]))
+    orders = next(landing for landing in outcome.landings if landing.entity == "orders")
+    told = [(row["line"], row["column_name"], row["rule"]) for row in intake.rejects(orders)]
+    assert told == [(line, "currency", "no_exchange_rate") for line in (2, 3)]
+
+
+def test_the_buyers_address_may_be_written_otherwise_on_another_line(tmp_path, whole):
+    changes = {(0, "Email"): "Ann@Example.com", (1, "Email"): "ann@example.COM"}
+    assert landed(tmp_path / "case", "shopify_orders.csv", altered(changes)) == whole("shopify_orders.csv")
+
+
+def test_a_buyer_known_by_phone_has_one_key_however_it_is_written(tmp_path, whole):
+    changes = {(5, "Phone"): "138 0000 0003"}
+    assert landed(tmp_path / "phone", "shopify_orders.csv", altered(changes)) == whole("shopify_orders.csv")
+
+
+def test_what_is_outstanding_was_not_paid(tmp_path):
+    changes = {(0, "Financial Status"): "partially_paid", (0, "Outstanding Balance"): "50.00"}
+    rows = landed(tmp_path / "part", "shopify_orders.csv", altered(changes))["payments"][1]
+    assert (rows[0]["order_id"], rows[0]["amount"]) == ("#1001", 140)
+
+
+def test_an_edition_without_what_is_outstanding_pays_the_total(tmp_path, whole):
+    records = records_of("shopify_orders.csv")
+    gone = records[0].index("Outstanding Balance")
+    less = landed(tmp_path / "less", "shopify_orders.csv", [line[:gone] + line[gone + 1 :] for line in records])
+    assert less == whole("shopify_orders.csv")
 
 
 def test_places_come_from_one_address(whole):

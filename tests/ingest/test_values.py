@@ -107,6 +107,13 @@ def test_the_sql_of_phones_is_phonenumbers(con, code):
         ("\u00a0li.lei@example.com\u3000", "li.lei@example.com"),
         ("info@bücher.de", "info@xn--bcher-kva.de"),
         ("li@", None),
+        ("ann@x..com", None),
+        (".ann@x.com", None),
+        ("ann@-x.com", None),
+        ("Ann <ann@x-.com>", None),
+        ("Ann@Mail.x-y.com", "ann@mail.x-y.com"),
+        # some mobile operators gave such addresses out
+        ("a..n.@docomo.ne.jp", "a..n.@docomo.ne.jp"),
     ],
 )
 def test_emails_as_exports_write_them(con, text, expected):

@@ -66,6 +66,13 @@ def test_a_rejected_line_has_the_number_of_its_row(intake):
     assert [row["order_id"] for row in intake.landed(outcome.landings[0])] == ["O1", "O3"]
 
 
+def test_a_row_with_line_breaks_in_its_cells_is_one_row(intake):
+    rows = [list(ORDER), ["O1", "one\ntwo\n\nthree", *ORDER_ROW[2:]], [], ["O2", "C1", "", "", "someday", 1, 1, 1, ""]]
+    intake.drop("orders.xlsx", workbook_of({"S": [*rows, ["O3", *ORDER_ROW[1:]]]}))
+    outcome = intake.night()["orders.xlsx/S"]
+    assert broken(intake.rejects(outcome.landings[0])) == [(4, "ordered_at", "not_a_timestamp", "rejected")]
+
+
 def test_titles_above_and_totals_below_are_no_data(intake):
     out = io.BytesIO()
     with xlsxwriter.Workbook(out, {"default_date_format": "yyyy-mm-dd hh:mm"}) as book:
@@ -202,6 +209,31 @@ def test_numbers_that_a_workbook_has_damaged_are_counted_by_column(intake):
     ]
     assert [text.split(";")[0] for text in warnings["S"]] == [
         "column B: 2 numbers of more than 15 digits, of which a workbook keeps the first 15 only"
+    ]
+
+
+@pytest.mark.parametrize("writer", ["xlsxwriter", "openpyxl"])
+def test_numbers_shown_with_zeros_before_them_are_told(intake, writer):
+    cells = [(42, "00000"), (12345, "00000"), (7, "0"), (7, "0.00"), (3, "000")]
+    out = io.BytesIO()
+    if writer == "xlsxwriter":
+        with xlsxwriter.Workbook(out) as book:
+            sheet = book.add_worksheet("S")
+            for row, (number, form) in enumerate(cells):
+                sheet.write(row, 0, "x")
+                sheet.write_number(row, 1, number, book.add_format({"num_format": form}))
+    else:
+        book = openpyxl.Workbook()
+        book.active.title = "S"
+        for number, form in cells:
+            book.active.append(["x", number])
+            book.active.cell(book.active.max_row, 2).number_format = form
+        book.save(out)
+    texts, warnings, _ = rendered(intake, out.getvalue())
+    assert texts["S"].split("\n")[:2] == ['"x","42"', '"x","12345"']
+    assert warnings["S"] == [
+        "column B: 2 numbers are shown with zeros before them (format 00000), and read without; have the column exported"
+        " as text"
     ]
 
 

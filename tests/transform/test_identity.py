@@ -172,6 +172,15 @@ def test_a_decision_may_name_the_same_customers_by_their_ids():
     assert grouped(nights.run(people, decisions=[same])) == groups("c1 s1")
 
 
+@pytest.mark.parametrize(
+    ("written", "key"), [("Ann@X.cn", "h:ann@x.cn"), ("+86 138 0000 0003", "h:+8613800000003"), ("ann", "h:ann")]
+)
+def test_a_decision_may_write_an_address_or_phone_as_the_export_does(written, key):
+    people = [record("crm", "c1"), record("shop", key)]
+    same = Decision(2, True, ("crm", "c1"), ("shop", written), date(2025, 1, 1))
+    assert grouped(Nights().run(people, decisions=[same])) == groups(f"c1 {key}")
+
+
 def test_a_decision_about_nobody_says_its_line():
     with pytest.raises(IdentityError, match="line 2: no record of this source and id"):
         Nights().run([record("crm", "c1")], decisions=[SAME])
