@@ -13,6 +13,7 @@ from pipeline.ingest.land import lacks_currency
 from pipeline.ingest.landings import current_landings
 from pipeline.ingest.originals import forget_waiting
 from pipeline.ingest.outcomes import OrderDataStopped
+from pipeline.ingest.reasons import in_chinese
 from pipeline.ingest.relanding import file_layouts, land_again
 from pipeline.ingest.suppressions import is_suppressing, load_suppressions
 from pipeline.privacy.forget import clean_vault, keep_derived
@@ -84,7 +85,7 @@ def ingest(night, report):
         if outcome.status in STATUS_ZH:
             night.warn(
                 f"{outcome.file_name}: {outcome.status}: {outcome.message}",
-                f"{outcome.file_name}：{STATUS_ZH[outcome.status]}：{outcome.message}",
+                f"{outcome.file_name}：{STATUS_ZH[outcome.status]}：{in_chinese(outcome.message)}",
             )
         ledger.insert(
             "files",
@@ -133,7 +134,7 @@ def _warn_of_outdated(night, outcomes):
         names = [
             outcome.file_name for outcome in outcomes if (outcome.status, outcome.message) == ("outdated", message)
         ]
-        night.warn(f"{_listed(names)}: {message}", f"{_listed(names)}：沿用此前的入库结果：{message}")
+        night.warn(f"{_listed(names)}: {message}", f"{_listed(names)}：沿用此前的入库结果：{in_chinese(message)}")
 
 
 def _warn_of_assumed_currency(night, outcomes):
