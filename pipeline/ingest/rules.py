@@ -1,6 +1,5 @@
 """A contract's types and rules as SQL over text cells: one definition for the quarantine and for the suites."""
 
-import unicodedata
 from dataclasses import dataclass
 
 from pipeline.ingest.amounts import decimal_sql, integer_sql, money_sql
@@ -10,6 +9,7 @@ from pipeline.ingest.emails import address_sql, define_emails
 from pipeline.ingest.layouts import Field
 from pipeline.ingest.moments import date_sql, timestamp_sql, unordered_sql
 from pipeline.ingest.phones import MASKED, define_phones, e164_sql
+from pipeline.ingest.words import all_words, contract_words, is_one_of, mapped
 from pipeline.warehouse import identifier, literal
 
 TRUE_WORDS = ("true", "yes", "y", "1", "是")
@@ -53,7 +53,7 @@ def raw_cell(field: Field, column: Column, available: set[str], within: str | No
         return "null::varchar"
     text = _cell_text(field, column, available, within)
     if field.when:
-        held = " and ".join(_is_one_of(trimmed(identifier(name)), words) for name, words in field.when.items())
+        held = " and ".join(is_one_of(trimmed(identifier(name)), words) for name, words in field.when.items())
         return f"case when {held} then {text} end"
     return text
 
@@ -76,34 +76,11 @@ def _cell_text(field, column, available, within):
         return text
     # a word mapped to '' says nothing, such as the 0 of a column "has opted out"
     if column.values and field.form in (None, "unmasked"):
-        return f"nullif({_mapped(text, _all_words(field.values, column))}, '')"
+        return f"nullif({mapped(text, all_words(field.values, column))}, '')"
     if field.values:
-        text = f"nullif({_mapped(text, field.values)}, '')"
+        text = f"nullif({mapped(text, field.values)}, '')"
     text = _in_form(text, field.form)
-    return f"nullif({_mapped(text, _contract_words(column))}, '')" if column.values else text
-
-
-def _contract_words(column):
-    """The words that a contract knows for its values, themselves among them."""
-    return dict(zip(column.values, column.values, strict=True)) | column.words
-
-
-def _all_words(values, column):
-    """A layout's words with what they mean in the contract, and those of the contract that the layout says nothing of."""
-    known = _contract_words(column)
-    meanings = {word: known.get(unicodedata.normalize("NFKC", to).lower(), to) for word, to in values.items()}
-    said = {word.lower() for word in values}
-    begun = tuple(word[:-1] for word in said if word.endswith("*"))
-    # a beginning that the layout states goes before a word of the contract
-    return meanings | {word: to for word, to in known.items() if word not in said and not word.startswith(begun)}
-
-
-def _is_one_of(text, words):
-    """SQL for whether a text is one of some words, in any case; one that ends in * is the beginning of words."""
-    whole = [word.lower() for word in words if word[-1:] != "*"]
-    begun = [f"starts_with(lower({text}), {literal(word[:-1].lower())})" for word in words if word[-1:] == "*"]
-    conditions = ([f"lower({text}) in ({', '.join(map(literal, whole))})"] if whole else []) + begun
-    return f"({' or '.join(conditions) or 'false'})"
+    return f"nullif({mapped(text, contract_words(column))}, '')" if column.values else text
 
 
 def _source_text(field, column, available):
@@ -155,38 +132,6 @@ def _product_text(field):
     """The first factor where none is blank: a product is known only as a whole."""
     first, *others = (trimmed(identifier(name)) for name in field.multiply)
     return f"case when {' and '.join(f'{other} is not null' for other in others) or 'true'} then {first} end"
-
-
-def _mapped(text, values):
-    """The meanings of words: of a whole one first, then of the first in the layout's order that begins it.
-
-    A word as it is written goes before the same in another case or in full width, which only the rest is looked up for.
-    One that means several things in several cases has no meaning but as written. A map and no case, which would repeat
-    the text for each word: it may be long, and the words many.
-    """
-    whole = {word: to for word, to in values.items() if word[-1:] != "*"}
-    steps = [f"{_map(whole)}[{text}]", f"{_map(_in_any_case(whole))}[lower({narrow(text)})]"] if whole else []
-    begun = {word[:-1]: to for word, to in values.items() if word not in whole}
-    if begun:
-        steps += [_beginning(text, begun), _beginning(f"lower({text})", _in_any_case(begun))]
-    return f"coalesce({', '.join([*steps, text])})"
-
-
-def _map(words):
-    return f"map([{', '.join(map(literal, words))}], [{', '.join(map(literal, words.values()))}])"
-
-
-def _in_any_case(words):
-    """Words in small letters with their meanings; none that means several things."""
-    meanings = {}
-    for word, to in words.items():
-        meanings.setdefault(word.lower(), set()).add(to)
-    return {word: one for word, (one, *others) in meanings.items() if not others}
-
-
-def _beginning(text, words):
-    cases = " ".join(f"when starts_with({text}, {literal(word)}) then {literal(to)}" for word, to in words.items())
-    return f"case {cases} end" if cases else "null"
 
 
 def _clock_seconds(text):

@@ -50,6 +50,12 @@ def test_a_word_as_written_goes_before_another_case_and_two_meanings_are_none(in
     assert [row["status"] for row in rows] == ["won", "lost", None, "open"]
 
 
+def test_full_width_and_half_width_are_one_word(intake):
+    intake.write_layout(STAGES.format(word="'（A）一': won, '(B)二'"))
+    _, rows = landed(intake, deals("（A）一", "(a)一", "（B）二", "Ｗｏｎ"))
+    assert [row["status"] for row in rows] == ["won", "won", "open", "won"]
+
+
 def test_what_a_layout_says_of_a_word_goes_before_what_the_contract_does(intake):
     intake.write_layout(STAGES.format(word="'Lost': invalid, 'won*'"))
     _, rows = landed(intake, deals("lost", "won", "Won at last", "Open"))
