@@ -13,7 +13,7 @@ from pipeline.ingest.faults import FileFault, told_as_fault
 from pipeline.ingest.land import EDITED, land_file
 from pipeline.ingest.layouts import Layout
 from pipeline.ingest.outcomes import ORDER_DATA, OrderDataStopped, Outcome
-from pipeline.ingest.read import write_kept
+from pipeline.ingest.read import UnreadableFile, write_kept
 from pipeline.ingest.recognition import nearest_layout
 from pipeline.ingest.rules import Reading
 from pipeline.ingest.text_form import open_text
@@ -48,8 +48,8 @@ def with_drift(outcome, layouts, ledger):
 
 
 def report_drift(outcome: Outcome, layouts, ledger) -> Outcome:
-    """A landed outcome with what changed in its columns since its layout's file of before, also as a warning."""
-    before = last_sent(ledger, outcome.layout, outcome.content_hash)
+    """A landed outcome with what changed in its columns since the file of its layout that is most like it, also as a warning."""
+    before = last_sent(ledger, outcome.layout, outcome.content_hash, outcome.header)
     if outcome.status != "landed" or before is None:
         return outcome
     english, chinese = changes(before, outcome.header, outcome.kinds, layouts[outcome.layout]).words()
@@ -95,6 +95,13 @@ def land_content(
     if layout is None:
         why = _not_recognised(form, layouts)
         return Outcome(name, "unknown", why, size_bytes=profile.size_bytes, header=form.header, kinds=kinds)
+    guess = form.encoding if form.encoding.is_guess else None
+    if guess and guess.rivals and folder is None:
+        # what is in the vault already is not taken away again
+        raise UnreadableFile(
+            f"its encoding cannot be told: {guess.name} reads it about as well as {', '.join(guess.rivals)};"
+            f" state read.encoding in {layout.name}.yaml in data/sources (extends: {layout.name})"
+        )
     file_id = profile.content_hash[:16]
     common = {
         "file_id": file_id,
@@ -106,6 +113,7 @@ def land_content(
         "header": form.header,
         "content_hash": profile.content_hash,
         "kinds": kinds,
+        "warnings": (_guessed(guess, layout),) if guess else (),
     }
     con.execute(f"set variable file_id = '{file_id}'")
     con.execute(f"set variable observed_at = timestamp '{observed_at.isoformat(sep=' ')}'")
@@ -149,6 +157,16 @@ def land_content(
     warnings = tuple(dict.fromkeys(warning for landing in landings for warning in landing.warnings))
     remarks = [*nothing, *form.notes, *dict.fromkeys(note for landing in landings for note in landing.notes)]
     return replace(outcome, message="; ".join(remarks), warnings=warnings)
+
+
+def _guessed(encoding, layout):
+    """That nothing but likelihood tells in which encoding a file is, in English and Chinese."""
+    if encoding.name == "utf-8":
+        return encoding.evidence, "编码无法判断，非 UTF-8 的行已拒收；请在来源映射中写明 read.encoding"
+    return (
+        f"its encoding is a guess: {encoding.evidence.removeprefix('guessed ').replace('in the layout', f'in {layout.name}.yaml')}",
+        f"编码是推测的：{encoding.name}；如有误，请在 {layout.name}.yaml 中写明 read.encoding",
+    )
 
 
 def _too_many(landing):

@@ -40,13 +40,17 @@ KINDS_OF_TYPE = {
 
 @dataclass(frozen=True)
 class Change:
-    """What changed in the columns: names as they are written. renamed: old -> new; retyped: name -> (kind before, now)."""
+    """What changed in the columns: names as they are written. renamed: old -> new; retyped: name -> (kind before, now).
+
+    is_other_edition: most columns go by other names that the layout knows, as in another language; the rest is not compared.
+    """
 
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     renamed: dict = field(default_factory=dict)
     retyped: dict = field(default_factory=dict)
     is_reordered: bool = False
+    is_other_edition: bool = False
 
     def words(self) -> tuple[str, str]:
         """In English and Chinese, '' where nothing changed."""
@@ -60,6 +64,11 @@ class Change:
         )
         english = [f"{word}: {', '.join(names)}" for word, _, names in said if names]
         chinese = [f"{word}：{'、'.join(names)}" for _, word, names in said if names]
+        if self.is_other_edition:
+            english.append(
+                "its columns go by other names that the layout knows (another language); the rest was not compared"
+            )
+            chinese.append("列使用来源映射已知的另一套名称（如另一种语言），其余未作比较")
         if self.is_reordered:
             english, chinese = [*english, "columns in another order"], [*chinese, "列的顺序有变"]
         return "; ".join(english), "；".join(chinese)
@@ -85,14 +94,24 @@ def kinds_of(profile: Profile, form: TextForm) -> dict[str, str]:
     return {name: kind_of(list(column)) for name, column in zip(form.header, cells, strict=False)}
 
 
-def last_sent(ledger, layout: str, content_hash: str) -> dict | None:
-    """The columns of the file of a layout that landed last, but for one content: file_name, header and kinds."""
+def last_sent(ledger, layout: str, content_hash: str, header=()) -> dict | None:
+    """The columns of an earlier file of a layout, but for one content: file_name, header and kinds.
+
+    The file that has most columns in common with a header, of several the newest: views and languages that come in turn
+    are each compared with their own.
+    """
     rows = ledger.rows(
-        "select file_name, header, kinds from contents"
-        " where layout = ? and content_hash <> ? and header is not null order by observed_at desc limit 1",
+        "select file_name, header, kinds, max(observed_at) as observed_at from contents"
+        " where layout = ? and content_hash <> ? and header is not null group by header order by observed_at desc",
         (layout, content_hash),
     )
-    return _read(rows[0]) if rows else None
+    held = {header_key(name) for name in header}
+
+    def likeness(before):
+        names = {header_key(name) for name in before["header"]}
+        return len(names & held) / max(len(names | held), 1)
+
+    return max(map(_read, rows), key=likeness, default=None)
 
 
 def _read(row):
@@ -101,6 +120,8 @@ def _read(row):
 
 def changes(before: dict, header, kinds: dict, layout: Layout) -> Change:
     """What changed from the columns last sent (header and kinds) to these. Names are compared in normal form."""
+    if _is_other_edition(before["header"], header, layout):
+        return Change(is_other_edition=True)
     held, old = {header_key(name): name for name in header}, {header_key(name): name for name in before["header"]}
     added = [name for key, name in held.items() if key not in old]
     removed = [name for key, name in old.items() if key not in held]
@@ -122,6 +143,20 @@ def changes(before: dict, header, kinds: dict, layout: Layout) -> Change:
         retyped,
         common != [key for key in held if key in old],
     )
+
+
+def _is_other_edition(before, header, layout):
+    """Whether more of the columns that the layout knows in both headers go by another of their names than by the same."""
+    known = {
+        header_key(other): name
+        for entity in layout.entities.values()
+        for name in entity.source_columns()
+        for other in (name, *layout.also_called.get(name, ()))
+    }
+    old, now = ({known[key]: key for key in map(header_key, names) if key in known} for names in (before, header))
+    common = old.keys() & now.keys()
+    others = sum(old[name] != now[name] for name in common)
+    return others > 1 and 2 * others > len(common)
 
 
 def _are_alike(one, other):

@@ -159,6 +159,21 @@ def _columns_of_type(layout, kind):
     )
 
 
+def lacks_currency(layout: Layout, entity: str, names) -> bool:
+    """Whether amounts of an entity are taken for the reporting currency though its layout knows a column of currencies.
+
+    The file has none, and the layout states no currency. A layout that maps none, as one's own may, says by that what it is.
+    """
+    mapping, contract = fitted(layout, names).entities[entity], load_contracts()[entity]
+    field = mapping.columns.get("currency")
+    has_amount = any(
+        contract.columns[name].type == "money" and not one.missing_from(names) for name, one in mapping.columns.items()
+    )
+    return bool(
+        field and has_amount and not layout.currency and not contract.follows_order and field.missing_from(names)
+    )
+
+
 def _absent(contract, mapping, names):
     """The required columns whose cells the file does not have, each with the file's columns that it lacks."""
     return {

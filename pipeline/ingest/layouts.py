@@ -92,7 +92,8 @@ class EntityMap:
 class Layout:
     """One export layout. fingerprint changes with its YAML and with the contracts.
 
-    entry: the [[database]] entry whose deliveries alone are read by it; a file of the inbox never is.
+    match_any: names of columns one of which stands in the header too, as written here: what tells this system's export from
+    tables of the same everyday names. entry: the [[database]] entry whose deliveries alone are read by it; a file of the inbox never is.
     """
 
     name: str
@@ -114,6 +115,7 @@ class Layout:
     delivery: str = "delta"
     personal_ids: bool = False
     entry: str | None = None
+    match_any: frozenset[str] = frozenset()
 
     @property
     def written_in(self):

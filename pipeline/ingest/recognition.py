@@ -80,13 +80,16 @@ def nearest_layout(header: list[str], layouts: dict[str, Layout]) -> tuple[str, 
 
 
 def missing_signature(layout, header):
-    """The columns of a layout's signature that a header has under none of their names."""
+    """The columns of a layout's signature that a header has under none of their names, and whether it lacks all of any_of."""
     held = {header_key(cell) for cell in header}
-    return sorted(
+    missing = sorted(
         name
         for name in layout.match_columns
         if not any(header_key(other) in held for other in (name, *layout.also_called.get(name, ())))
     )
+    if layout.match_any and held.isdisjoint(map(header_key, layout.match_any)):
+        missing.append(f"one of {', '.join(sorted(layout.match_any))}")
+    return missing
 
 
 def _matches(layout, file_name, header):

@@ -9,6 +9,7 @@ from pipeline.ingest.emails import address_sql, define_emails
 from pipeline.ingest.layouts import Field
 from pipeline.ingest.moments import date_sql, timestamp_sql, unordered_sql
 from pipeline.ingest.phones import MASKED, define_phones, e164_sql
+from pipeline.ingest.words import all_words, contract_words, is_one_of, mapped
 from pipeline.warehouse import identifier, literal
 
 TRUE_WORDS = ("true", "yes", "y", "1", "是")
@@ -58,9 +59,7 @@ def raw_cell(field: Field, column: Column, available: set[str], within: str | No
         return "null::varchar"
     text = _cell_text(field, column, available, within)
     if field.when:
-        held = " and ".join(
-            f"{trimmed(identifier(name))} in ({', '.join(map(literal, words))})" for name, words in field.when.items()
-        )
+        held = " and ".join(is_one_of(trimmed(identifier(name)), words) for name, words in field.when.items())
         return f"case when {held} then {text} end"
     return text
 
@@ -81,16 +80,13 @@ def _cell_text(field, column, available, within):
     text = _source_text(field, column, available)
     if column.type == "text":
         return text
+    # a word mapped to '' says nothing, such as the 0 of a column "has opted out"
+    if column.values and field.form in (None, "unmasked"):
+        return f"nullif({mapped(text, all_words(field.values, column))}, '')"
     if field.values:
-        # a word mapped to '' says nothing, such as the 0 of a column "has opted out"
-        text = f"nullif({_mapped(text, field.values)}, '')"
+        text = f"nullif({mapped(text, field.values)}, '')"
     text = _in_form(text, field.form)
-    return _known_word(column, text) if column.values else text
-
-
-def _known_word(column, text):
-    """One of the contract's values: itself in any case, or a word that the contract knows for it."""
-    return f"nullif({_mapped(f'lower({narrow(text)})', column.words)}, '')" if column.words else f"lower({text})"
+    return f"nullif({mapped(text, contract_words(column))}, '')" if column.values else text
 
 
 def _source_text(field, column, available):
@@ -142,24 +138,6 @@ def _product_text(field):
     """The first factor where none is blank: a product is known only as a whole."""
     first, *others = (trimmed(identifier(name)) for name in field.multiply)
     return f"case when {' and '.join(f'{other} is not null' for other in others) or 'true'} then {first} end"
-
-
-def _mapped(text, values):
-    """The meanings of words: of a whole one first, then of the first in the layout's order that begins it.
-
-    A map and no case, which would repeat the text for each word: it may be long, and the words many.
-    """
-    whole = {word: to for word, to in values.items() if word[-1:] != "*"}
-    begun = " ".join(
-        f"when starts_with({text}, {literal(word[:-1])}) then {literal(to)}"
-        for word, to in values.items()
-        if word not in whole
-    )
-    rest = f"case {begun} else {text} end" if begun else text
-    if not whole:
-        return rest
-    words, meanings = (", ".join(map(literal, some)) for some in (whole.keys(), whole.values()))
-    return f"coalesce(map([{words}], [{meanings}])[{text}], {rest})"
 
 
 def _clock_seconds(text):

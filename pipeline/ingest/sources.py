@@ -67,7 +67,7 @@ def read_layout(path: Path) -> Layout:
     read = as_mapping(path.name, "read", document.get("read") or {})
     check_known(path.name, "read: ", read, READ_OPTIONS)
     match = as_mapping(path.name, "match", document["match"] or {})
-    check_known(path.name, "match: ", match, {"columns", "file"})
+    check_known(path.name, "match: ", match, {"columns", "any_of", "file"})
 
     def text(spec, name, where=""):
         return as_text(path.name, f"{where}{name}", spec.get(name))
@@ -80,6 +80,7 @@ def read_layout(path: Path) -> Layout:
             for name, spec in as_mapping(path.name, "entities", document["entities"]).items()
         },
         match_columns=frozenset(as_names(path.name, "match: columns", match.get("columns", []))),
+        match_any=frozenset(as_names(path.name, "match: any_of", match.get("any_of", []))),
         match_file=text(match, "file", "match: "),
         fingerprint=_fingerprint(written),
         also_called={

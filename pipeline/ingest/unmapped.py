@@ -8,10 +8,12 @@ LONGEST_WORD, MOST_DIGITS, MOST_WORDS = 40, 5, 10
 
 def word_sql(column, field, cell, typed):
     """SQL for a word that no value map knows, null for any other; '' for one that may be personal. None: not looked at."""
-    if column.personal or not (column.values or field.values):
+    meanings = sorted(set(field.values.values()) - {""})
+    # a map that only empties words, such as -None-, leaves all others as they are meant to be
+    if column.personal or not (column.values or meanings):
         return None
     if column.type == "category" and not column.values:
-        unknown = f"{cell} not in ({', '.join(map(literal, sorted(set(field.values.values()))))})"
+        unknown = f"{cell} not in ({', '.join(map(literal, meanings))})"
     else:
         unknown = f"{cell} is not null and {typed} is null"
     digits = f"length(regexp_replace({cell}, '[^0-9]', '', 'g'))"

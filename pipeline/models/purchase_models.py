@@ -44,8 +44,8 @@ def race(customers, candidates, baselines, in_use, seed, is_proven=False, is_ope
     candidates, baselines: name -> squared errors, shape (n_forecasts,). in_use: a candidate, who stays unless the 95 % interval of
     another's gain leaves out zero (and the race is_open); then the greatest gain wins. The champion has to have a smaller mean than
     every baseline; if in_use is_proven (since an earlier night), a baseline has to beat it, or who replaces it, beyond its interval,
-    lest scores come and go with chance. Where it fails, the best candidate that does beat the baselines is used; where there is none, nobody. Without
-    baselines there is always a champion.
+    lest scores come and go with chance. Where it fails, the best candidate that does beat the baselines is used; where there is
+    none, nobody. Without baselines there is always a champion.
     """
     errors = {name: float(values.mean()) for name, values in (candidates | baselines).items()}
     groups = np.unique(customers, return_inverse=True)[1]

@@ -9,9 +9,11 @@ from pipeline.ingest.connection import define_keyed
 from pipeline.ingest.contracts import load_contracts
 from pipeline.ingest.databases import entries_of, take_in_entry
 from pipeline.ingest.intake import inbox_files, observation_times, passed_over, take_in
+from pipeline.ingest.land import lacks_currency
 from pipeline.ingest.landings import current_landings
 from pipeline.ingest.originals import forget_waiting
 from pipeline.ingest.outcomes import OrderDataStopped
+from pipeline.ingest.reasons import in_chinese
 from pipeline.ingest.relanding import file_layouts, land_again
 from pipeline.ingest.suppressions import is_suppressing, load_suppressions
 from pipeline.privacy.forget import clean_vault, keep_derived
@@ -78,12 +80,13 @@ def ingest(night, report):
             # files that landed before the one that showed whose they are
             clean_vault(ingest_con, settings, ledger, night.layouts, night.scratch, night.run_id, night.as_of)
     _warn_of_outdated(night, outcomes)
+    _warn_of_assumed_currency(night, outcomes)
     _warn_of_passed_over(night)
     for outcome in outcomes:
         if outcome.status in STATUS_ZH:
             night.warn(
                 f"{outcome.file_name}: {outcome.status}: {outcome.message}",
-                f"{outcome.file_name}：{STATUS_ZH[outcome.status]}：{outcome.message}",
+                f"{outcome.file_name}：{STATUS_ZH[outcome.status]}：{in_chinese(outcome.message)}",
             )
         ledger.insert(
             "files",
@@ -132,18 +135,37 @@ def _warn_of_outdated(night, outcomes):
         names = [
             outcome.file_name for outcome in outcomes if (outcome.status, outcome.message) == ("outdated", message)
         ]
-        listed = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
-        night.warn(f"{listed}: {message}", f"{listed}：沿用此前的入库结果：{message}")
+        night.warn(f"{_listed(names)}: {message}", f"{_listed(names)}：沿用此前的入库结果：{in_chinese(message)}")
+
+
+def _warn_of_assumed_currency(night, outcomes):
+    """One warning a layout: amounts in dollars that count as yuan make every sum wrong, and look like any other."""
+    names = {}
+    for outcome in outcomes:
+        for landing in outcome.landings if outcome.status == "landed" else ():
+            if landing.landed and lacks_currency(night.layouts[outcome.layout], landing.entity, outcome.header):
+                names.setdefault(outcome.layout, []).append(outcome.file_name)
+    currency = night.settings.reporting_currency
+    for layout, files in names.items():
+        night.warn(
+            f"{_listed(files)}: no currency is stated, so amounts are taken as {currency}; `currency:` in {layout}.yaml"
+            " in data/sources says otherwise",
+            f"{_listed(files)}：文件未注明币种，金额按 {currency} 计；如非如此，请在 data/sources 的 {layout}.yaml 中写明 `currency:`",
+        )
+
+
+def _listed(names):
+    """Ten names, and how many more."""
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
 def _warn_of_passed_over(night):
     """Links and the like, which a user may take for files."""
     names = passed_over(night.settings)
     if names:
-        listed = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
         night.warn(
-            f"{listed}: a link or special file in the inbox is not read; put the file itself there",
-            f"{listed}：收件夹中的链接或特殊文件不会读取，请放入文件本身",
+            f"{_listed(names)}: a link or special file in the inbox is not read; put the file itself there",
+            f"{_listed(names)}：收件夹中的链接或特殊文件不会读取，请放入文件本身",
         )
 
 

@@ -45,7 +45,7 @@ def landed(intake, layout, content, name="export.csv", table=None):
     """Entity -> lines and rows, as crm_rows.yaml says them, of one file under a name that tells nothing."""
     intake.drop(name, content)
     outcome = intake.night()[table or name]
-    assert outcome.layout == layout, outcome.problem
+    assert outcome.layout == layout, outcome.message
     found = {}
     for landing in outcome.landings:
         columns = load_contracts()[landing.entity].columns
@@ -84,6 +84,9 @@ def test_another_language_lands_the_same(intake, name):
     (header, *rows) = grid(name)
     others = [layout.also_called.get(cell, (cell,))[-1] for cell in header]
     assert others != header
+    if name.startswith("fxiaoke"):
+        # its interface names are everyday words; one of its own stands in every object
+        others, rows = [*others, "record_type"], [[*row, ""] for row in rows]
     found = landed(intake, layout.name, written([others, *rows]))
     assert {k: v["lines"] for k, v in found.items()} == {k: v["lines"] for k, v in EXPECTED[name].items()}
     if not name.startswith("fxiaoke"):
@@ -93,12 +96,12 @@ def test_another_language_lands_the_same(intake, name):
 @pytest.mark.parametrize("name", EXPECTED)
 def test_an_export_of_what_must_be_there_alone_lands(intake, name):
     layout = our_layouts()[name.split(".")[0]]
-    needed = set(layout.match_columns)
+    needed = layout.match_columns | layout.match_any
     for entity, mapping in layout.entities.items():
-        needed.update(mapping.needs, mapping.unless)
+        needed = needed.union(mapping.needs, mapping.unless)
         for column, field in mapping.columns.items():
             if load_contracts()[entity].columns[column].required:
-                needed.update(field.columns())
+                needed = needed.union(field.columns())
     header = grid(name)[0]
     places = [
         place for place, cell in enumerate(header) if cell in needed or cell.casefold() in map(str.casefold, needed)

@@ -103,6 +103,32 @@ def test_a_night_says_what_changed_since_the_last_file_of_a_layout_and_lands_it(
     assert (same.schema_change, same.warnings) == ("", outcome.warnings[:-1])
 
 
+def test_views_that_come_in_turn_are_each_compared_with_their_own(intake):
+    full, rows = customer_file(make_customer_line()), []
+    short = "会员号,姓名,城市\nC2,韩梅,杭州\n"
+    for number, content in enumerate([full, short, full.replace("C1", "C3"), short.replace("C2", "C4")]):
+        rows.append(intake.take(f"members_{number}.csv", content).schema_change)
+    assert rows == ["", "added: 城市; removed: 性别, 生日, 电话, 积分, 变更时间", "", ""]
+
+
+def test_another_language_is_one_line_and_no_rename_of_every_column(intake):
+    english = "Record Id,Deal Name,Stage,Amount,Closing Date,Created Time,Next Step\n1,x,Closed Won,5,2026-05-01,2026-05-01,call\n"
+    chinese = "记录 ID,商机名称,阶段,金额,结束日期,创建时间,下一步\n2,y,赢单,6,2026-05-02,2026-05-02,电话\n"
+    assert intake.take("deals.csv", english).schema_change == ""
+    outcome = intake.take("商机.csv", chinese)
+    assert outcome.schema_change == (
+        "its columns go by other names that the layout knows (another language); the rest was not compared"
+    )
+    assert [
+        intake.take(name, content).schema_change
+        for name, content in (
+            ("deals 2.csv", english.replace("1,x", "3,x")),
+            ("商机 2.csv", chinese.replace("2,y", "4,y")),
+            ("商机 3.csv", chinese.replace("2,y", "5,y").replace("下一步", "后续")),
+        )
+    ] == ["", "", "looks renamed: 下一步 -> 后续"]
+
+
 def test_order_data_whose_signature_was_renamed_stops_the_night_every_night_until_the_mapping_is_mended(intake):
     intake.take("orders_0501.csv", FIRST)
     renamed = FIRST.replace("下单时间", "下单日期时间").replace("O1", "O3").replace("O2", "O4")

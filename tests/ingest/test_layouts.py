@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.ingest.recognition import recognise
+from pipeline.ingest.recognition import nearest_layout, recognise
 from tests.builders import our_layouts
 
 FIXTURES = sorted((Path(__file__).parent / "fixtures").glob("*.csv"))
@@ -38,3 +38,49 @@ def test_no_two_signatures_fit_an_export_equally(path):
 def test_every_layout_has_a_fixture():
     ours = {name for name in our_layouts() if not name.startswith("demo_")}
     assert ours == {path.name.split(".")[0] for path in FIXTURES}
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "id,name,deal_status,owner,amount",
+        "客户名称,成交状态,负责人,金额",
+        "_id,name,account_id,email,amount",
+        "_id,name,account_id,job_title,owner",
+        "_id,name,account_id,order_time,order_amount",
+        "_id,name,account_id,sales_stage,sales_status,amount",
+        "_id,name,account_id,order_id,payment_time,payment_amount,payment_method",
+        "record_id,first_name,last_name,email,create_date,phone",
+        "record_id,name,company_owner,city",
+        "record_id,deal_name,deal_stage,amount,close_date",
+        "id,accountId,firstName,lastName,email,createdAt",
+        "Contact ID,Account ID,First Name,Last Name,Email",
+        "Id,Stage,Close Date,Created Date,Amount",
+        "id,caseNumber,subject,status,createdDate",
+        "Id,Requester,Subject,Status,Created at,Ticket type",
+    ],
+)
+def test_a_table_of_everyday_names_is_nobodys_export(header):
+    assert recognise("export.csv", header.split(","), our_layouts()) is None
+
+
+def test_what_tells_a_system_apart_is_named_where_it_is_missing():
+    name, missing = nearest_layout(["Id", "Stage", "Close Date", "Created Date", "Amount"], our_layouts())
+    assert name == "salesforce_opportunity"
+    assert missing == ["one of Fiscal Period, Opportunity ID, Opportunity Owner, StageName"]
+
+
+@pytest.mark.parametrize(
+    ("header", "layout"),
+    [
+        ("_id,name,account_no,deal_status,owner,high_seas_name", "fxiaoke_customers"),
+        ("_id,name,account_id,mobile1,job_title", "fxiaoke_contacts"),
+        ("_id,name,account_id,order_time,order_amount,life_status", "fxiaoke_orders"),
+        ("hs_object_id,firstname,lastname,email,createdate", "hubspot_contacts"),
+        ("record_id,deal_name,deal_stage,amount,associated_company_ids", "hubspot_deals"),
+        ("Contact ID,Account ID,First Name,Last Name,Email,Email Opt Out", "salesforce_contact"),
+        ("Opportunity ID,Stage,Close Date,Created Date", "salesforce_opportunity"),
+    ],
+)
+def test_names_of_the_interface_are_known_with_one_that_is_the_systems_own(header, layout):
+    assert recognise("export.csv", header.split(","), our_layouts()).name == layout

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import random
 from datetime import date, datetime
 from decimal import Decimal
@@ -561,3 +562,23 @@ def test_every_status_word_means_a_status_of_the_contract():
     }
     assert set(words) == {"shopify_orders", "taobao_orders", "jd_orders", "youzan_orders"}
     assert all(set(meanings.values()) <= known for meanings in words.values())
+
+
+@pytest.mark.parametrize("word", ["on_hold", "scheduled", "in_progress"])
+def test_an_order_that_waits_to_be_sent_has_the_status_of_its_money(tmp_path, word):
+    header, first, *_ = records_of("shopify_orders.csv")
+    status, money = header.index("Fulfillment Status"), header.index("Financial Status")
+    lines = []
+    for number, paid in enumerate(["paid", "partially_refunded", "pending", "voided", "refunded"]):
+        line = list(first)
+        line[0], line[status], line[money] = f"#{number}", word, paid
+        lines.append(line)
+    found = landed(tmp_path / "waiting", "shopify_orders.csv", [header, *lines])
+    assert [row["status"] for row in found["orders"][1]] == ["paid", "paid", "pending", "cancelled", "refunded"]
+
+
+def test_where_a_marketplace_order_came_from_is_kept(tmp_path):
+    intake = Intake(tmp_path)
+    outcome = intake.take("export.csv", text_of(records_of("jd_orders.csv")).encode(ENCODINGS["jd_orders.csv"]))
+    kept = json.loads(intake.landed(outcome.landings[0])[0]["custom"])
+    assert kept == {"订单来源": "手机", "订单渠道": "京东商城"}

@@ -124,7 +124,7 @@ def test_lines_of_another_encoding_are_refused_in_a_utf_8_file(tmp_path):
 def test_what_fits_nothing_says_what_was_tried(tmp_path):
     _, form = opened(tmp_path, b"a,b\n1,\xff\xfe\xff\n2,x\n3,y\n")
     assert form.encoding.is_guess
-    assert "not UTF-8 and not gb18030, cp950, cp932, cp1252" in form.notes[0]
+    assert "not UTF-8 and not gb18030, cp950, cp932, euc_jp, cp1252" in form.notes[0]
 
 
 # dialects
