@@ -50,7 +50,7 @@ BYTES_PER_SECOND = 100_000
 class Part:
     """One table of a file. label: its name in there, '' for the file itself. failure: why it cannot be read.
 
-    warnings: what a person should know, in English and Chinese.
+    warnings: what a person should know, in English and Chinese. is_keyed: its columns are the keys of JSON or Parquet.
     """
 
     label: str
@@ -58,6 +58,7 @@ class Part:
     failure: str = ""
     is_rendition: bool = False
     warnings: tuple[tuple[str, str], ...] = ()
+    is_keyed: bool = False
 
 
 @dataclass(frozen=True)
@@ -211,6 +212,7 @@ def render(kind: str, path: Path, scratch: Path, settings) -> tuple[list[Part], 
             folder / part["file"],
             is_rendition=True,
             warnings=tuple((english, chinese) for english, chinese in part["warnings"]),
+            is_keyed=kind in ("json", "parquet"),
         )
         for part in found["parts"]
     ]

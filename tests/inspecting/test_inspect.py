@@ -274,6 +274,75 @@ def test_a_column_of_few_names_that_come_again_is_hidden(tmp_path):
     assert not [name for name in ("王小明", "李大力", "陈思思") if name in "\n".join(lines) + proposal]
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("陈娜娜,浙江省杭州市西湖区文三路0号,金卡", "王小明,浙江省杭州市西湖区文三路{}号,金卡"),
+        ("Bob Poe,0 High Street,York", "Ann Lee,{} High Street,York"),
+        ("Bob Poe,0 High Street,Phone", "Ann Lee,{} High Street,E-mail"),
+        ("bob poe,Springfield", "ann lee,Shelbyville {}"),
+    ],
+)
+def test_a_first_line_that_may_be_somebody_is_not_shown(tmp_path, first, second):
+    content = "\n".join([first, *(second.format(number) for number in range(1, 60))]) + "\n"
+    lines, proposal = inspect(tmp_path, "people.csv", content)
+    told = "\n".join([*lines, proposal or ""])
+    for cell in first.split(",")[:2]:
+        assert cell not in told
+    assert "column_1" in told
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("Bestellnummer,Kunde,Betrag", "B-{},K-{},12.50"),
+        ("产品,标签", "茶叶{},热卖{}"),
+        ("a,b", "1{},2{}"),
+        ("Kunden Nummer,Datum", "{},2024-05-{}"),
+    ],
+)
+def test_a_header_above_other_values_or_of_known_words_is_shown(tmp_path, header, row):
+    content = "\n".join([header, *(row.format(number, number) for number in range(10, 30))]) + "\n"
+    lines, _ = inspect(tmp_path, "export.csv", content)
+    assert all(any(name in line for line in lines) for name in header.split(","))
+
+
+def test_keys_of_json_are_no_line_of_data(tmp_path):
+    content = "".join(json.dumps({"zyx": "foo", "wvu": f"bar{number}"}) + "\n" for number in range(9))
+    lines, _ = inspect(tmp_path, "events.jsonl", content)
+    assert any(line.strip().startswith("wvu") for line in lines)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["bob lee", "ann poe", "jim o'neil"],
+        ["BOB LEE", "ANN POE"],
+        ["José García", "Zoë Müller"],
+        ["欧阳小明", "王芳"],
+        ["文三路12号3幢", "中山路8号"],
+        ["12 High Street", "3 Mill Lane"],
+        ["Hauptstr. 12", "Lindenweg 3"],
+    ],
+)
+def test_a_column_of_few_names_or_addresses_is_hidden(tmp_path, words):
+    rows = [(f"O{number}", "2024-05-01", "1.00", words[number % len(words)]) for number in range(30)]
+    lines, proposal = inspect(
+        tmp_path, "orders.csv", one_line_each("Order ID", "Order Date", "Order Total", "经手", rows=rows)
+    )
+    assert not [word for word in words if word in "\n".join(lines) + proposal]
+
+
+def test_words_that_name_nobody_are_shown(tmp_path):
+    words = ["credit card", "in progress", "1号店", "中山路店"]
+    rows = [(f"O{number}", "2024-05-01", "1.00", words[number % 4]) for number in range(30)]
+    lines, _ = inspect(
+        tmp_path, "orders.csv", one_line_each("Order ID", "Order Date", "Order Total", "经手", rows=rows)
+    )
+    (line,) = [line for line in lines if "经手" in line and "credit" in line]
+    assert all(word in line for word in words)
+
+
 def test_the_profile_in_figures(tmp_path):
     content = one_line_each(
         "Order ID", "Order Date", "Order Total", "Colour",
@@ -316,7 +385,7 @@ def test_a_file_without_a_header_line(tmp_path):
         f"{number:08d},c{number}@example.com,2024-05-{1 + number % 28:02d},12.50\n" for number in range(40)
     )
     lines, proposal = inspect(tmp_path, "log_20240501.csv", content)
-    assert "  no header line: its first line is data already" in lines
+    assert "  no header line: its first line is taken for data, and not shown" in lines
     assert 'file: "log_*.csv"' in proposal
     assert "header: false" in proposal
     assert "c0@example.com" not in "\n".join(lines) + proposal

@@ -75,7 +75,7 @@ def is_to_hide(column: ColumnProfile, mapped) -> bool:
     if column.kind == "integer" and not targets:
         return max(len(column.low.split(".")[0]), len(column.high.split(".")[0])) >= LONG_NUMBER
     if column.kind in WORD_KINDS:
-        return not are_harmless_words(list(column.words))
+        return not are_harmless_words(list(column.words), bool(targets))
     return False
 
 

@@ -24,7 +24,10 @@ PHRASES = {
     "encoding": ("encoding {encoding}: {evidence}", "编码 {encoding}：{evidence}"),
     "dialect": ("fields set apart by {delimiter}, line ends {newline}", "分隔符 {delimiter}，换行 {newline}"),
     "header": ("header in line {line}, {columns} columns", "表头在第 {line} 行，共 {columns} 列"),
-    "no_header": ("no header line: its first line is data already", "没有表头：第一行已是数据"),
+    "no_header": (
+        "no header line: its first line is taken for data, and not shown",
+        "没有表头：第一行按数据读取，不予显示",
+    ),
     "records": (
         "{records:,} records read; {refused:,} lines are no record, {outside:,} stand around the table",
         "读出 {records:,} 条记录；{refused:,} 行不成记录，{outside:,} 行在表格之外",
