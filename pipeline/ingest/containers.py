@@ -35,6 +35,9 @@ OTHER_ARCHIVES = {
     b"\x28\xb5\x2f\xfd": "a zstd file",
 }
 JSON_BEGINS = re.compile(r"\s*(\{\s*(\"|\})|\[\s*(\{|\]\s*$))")
+# a list of texts or numbers may also be the first record of a CSV: its whole decides
+LIST_BEGINS = re.compile(r'\s*\[\s*("|-?\d|true|false|null)')
+MAX_LIST_BYTES = 16 << 20
 MARKUP_BEGINS = re.compile(
     r"\s*(<\?[^>]*>\s*)*(<!--.*?-->\s*)*<(!doctype html|html|head|meta|body|table|workbook)\b", re.S
 )
@@ -135,7 +138,19 @@ def kind_of(path: Path) -> str:
         return "json"
     if MARKUP_BEGINS.match(text.lower()):
         return "markup"
+    if LIST_BEGINS.match(text) and _is_list_of_values(path):
+        raise UnreadableFile("is a JSON list of single values, which holds no records; export it as a list of objects")
     return "text"
+
+
+def _is_list_of_values(path):
+    if path.stat().st_size > MAX_LIST_BYTES:
+        return False
+    try:
+        found = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return False
+    return not any(isinstance(one, dict | list) for one in found)
 
 
 def text_of(head: bytes) -> str:

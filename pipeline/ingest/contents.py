@@ -16,7 +16,7 @@ from pipeline.ingest.outcomes import ORDER_DATA, OrderDataStopped, Outcome
 from pipeline.ingest.read import first_text, write_kept
 from pipeline.ingest.recognition import nearest_layout
 from pipeline.ingest.rules import Reading
-from pipeline.ingest.text_form import open_text
+from pipeline.ingest.text_form import is_bare, open_text
 
 # rule -> what helps, where no look at the rows does
 MENDS = {
@@ -103,8 +103,7 @@ def land_content(
     if layout is None:
         why = _not_recognised(form, layouts)
         unknown = Outcome(name, "unknown", why, size_bytes=profile.size_bytes, header=form.header, kinds=kinds)
-        lines = first_text(readable).split("\n", form.header_line)
-        return replace(unknown, is_bare=form.header_line > 0 and not "".join(lines[form.header_line :]).strip())
+        return replace(unknown, is_bare=is_bare(first_text(readable), form.header_line))
     file_id = profile.content_hash[:16]
     common = {
         "file_id": file_id,

@@ -19,7 +19,7 @@ from pipeline.ingest.databases import Entry, all_layouts, entries_of, take_in_en
 from pipeline.ingest.outcomes import OrderDataStopped
 from pipeline.ingest.relanding import file_layouts, land_again
 from pipeline.ledger import Ledger
-from pipeline.night import STEPS, Night, take_step
+from pipeline.night import STEPS, Night, NightFailed, take_step
 from pipeline.settings import SettingsError, read_settings
 from tests.builders import NIGHT, Intake, assert_lines_add_up, make_order_layout, make_order_line, order_file
 from tests.servers import Server, server_url
@@ -711,7 +711,7 @@ def test_an_entry_that_is_gone_is_asked_back_once(mysql_shop, monkeypatch, entit
 
     mend = 'put [[database]] name = "shop" back into settings.toml, with pull = false'
     if entity == "orders":
-        with pytest.raises(OrderDataStopped, match=re.escape(mend)) as stopped:
+        with pytest.raises(NightFailed, match=re.escape(mend)) as stopped:
             night("run 1")
         assert "data/sources" not in str(stopped.value)
         # what was looked at is on record

@@ -12,7 +12,7 @@ from pipeline.ingest.inspect.proposal import TableForm
 from pipeline.ingest.kinds import kind_of
 from pipeline.ingest.read import Profile, UnreadableFile, first_text, profile_file
 from pipeline.ingest.scan import unique_names
-from pipeline.ingest.text_form import TextForm, open_text
+from pipeline.ingest.text_form import TextForm, is_bare, open_text
 
 SAMPLE_ROWS = 1000
 TELLING_KINDS = ("email", "phone", "date", "timestamp", "decimal", "money")
@@ -44,6 +44,8 @@ def open_table(opened: Opened, part: Part, file_name: str, layouts: dict, scratc
     if not any(form.header):
         raise UnreadableFile("it holds no text but blanks; export it again")
     text = first_text(readable)
+    if form.layout is None and is_bare(text, form.header_line) and not is_header(form.header, []):
+        raise UnreadableFile("no records stand below its first line")
     if form.layout is None:
         form = _without_personal_header(_spaced(form, text), text, part.is_keyed)
     has_header = form.header_line > 0
