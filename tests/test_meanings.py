@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from pipeline import meanings
+from pipeline.ingest import contracts
 from pipeline.ledger import Ledger
 from pipeline.models import churn, clv, contract_churn, next_purchase, rfm, segments
 from pipeline.models.drift import DRIFT_SCHEMA, REFERENCE_SCHEMA
@@ -171,3 +172,12 @@ def test_a_sql_file_begins_with_its_row_and_key(con, path):
     published = meanings.load_meanings()["tables"].get(table)
     # what the analyst reads beside the table begins with what the author of the SQL wrote
     assert not published or published["en"].startswith(first_line.removeprefix("-- "))
+
+
+def test_a_meaning_that_a_comma_cuts_is_refused(tmp_path, monkeypatch):
+    text = (contracts.FOLDER / "customers.yaml").read_text(encoding="utf-8")
+    assert contracts.load_contracts()["customers"].meaning["en"].endswith("as a source describes them")
+    (tmp_path / "customers.yaml").write_text(text.replace('"', "", 2), encoding="utf-8")
+    monkeypatch.setattr(contracts, "FOLDER", tmp_path)
+    with pytest.raises(contracts.ContractError, match="meaning must have en and zh alone"):
+        contracts.load_contracts.__wrapped__()

@@ -35,6 +35,9 @@ OTHER_ARCHIVES = {
     b"\x28\xb5\x2f\xfd": "a zstd file",
 }
 JSON_BEGINS = re.compile(r"\s*(\{\s*(\"|\})|\[\s*(\{|\]\s*$))")
+# a list of texts or numbers may also be the first record of a CSV: its whole decides
+LIST_BEGINS = re.compile(r'\s*\[\s*("|-?\d|true|false|null)')
+MAX_LIST_BYTES = 16 << 20
 MARKUP_BEGINS = re.compile(
     r"\s*(<\?[^>]*>\s*)*(<!--.*?-->\s*)*<(!doctype html|html|head|meta|body|table|workbook)\b", re.S
 )
@@ -50,7 +53,7 @@ BYTES_PER_SECOND = 100_000
 class Part:
     """One table of a file. label: its name in there, '' for the file itself. failure: why it cannot be read.
 
-    warnings: what a person should know, in English and Chinese.
+    warnings: what a person should know, in English and Chinese. is_keyed: its columns are the keys of JSON or Parquet.
     """
 
     label: str
@@ -58,6 +61,7 @@ class Part:
     failure: str = ""
     is_rendition: bool = False
     warnings: tuple[tuple[str, str], ...] = ()
+    is_keyed: bool = False
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,19 @@ def kind_of(path: Path) -> str:
         return "json"
     if MARKUP_BEGINS.match(text.lower()):
         return "markup"
+    if LIST_BEGINS.match(text) and _is_list_of_values(path):
+        raise UnreadableFile("is a JSON list of single values, which holds no records; export it as a list of objects")
     return "text"
+
+
+def _is_list_of_values(path):
+    if path.stat().st_size > MAX_LIST_BYTES:
+        return False
+    try:
+        found = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return False
+    return not any(isinstance(one, dict | list) for one in found)
 
 
 def text_of(head: bytes) -> str:
@@ -211,6 +227,7 @@ def render(kind: str, path: Path, scratch: Path, settings) -> tuple[list[Part], 
             folder / part["file"],
             is_rendition=True,
             warnings=tuple((english, chinese) for english, chinese in part["warnings"]),
+            is_keyed=kind in ("json", "parquet"),
         )
         for part in found["parts"]
     ]

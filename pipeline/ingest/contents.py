@@ -1,5 +1,6 @@
 """The content of one file, recognised and landed, judged against its contract and against what was sent before."""
 
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +14,10 @@ from pipeline.ingest.faults import FileFault, told_as_fault
 from pipeline.ingest.land import EDITED, land_file
 from pipeline.ingest.layouts import Layout
 from pipeline.ingest.outcomes import ORDER_DATA, OrderDataStopped, Outcome
-from pipeline.ingest.read import UnreadableFile, write_kept
+from pipeline.ingest.read import UnreadableFile, first_text, write_kept
 from pipeline.ingest.recognition import nearest_layout
 from pipeline.ingest.rules import Reading
-from pipeline.ingest.text_form import open_text
+from pipeline.ingest.text_form import is_bare, open_text
 
 # rule -> what helps, where no look at the rows does
 MENDS = {
@@ -45,6 +46,16 @@ def with_drift(outcome, layouts, ledger):
             raise OrderDataStopped(f"{outcome.file_name}: {why}")
         return replace(outcome, message=f"{why}; what landed before stands")
     return report_drift(outcome, layouts, ledger)
+
+
+@contextmanager
+def drift_told(layouts, ledger):
+    """Where order data stops the night, what changed in its columns since the last file is said too: it may be why."""
+    try:
+        yield
+    except OrderDataStopped as stopped:
+        changed = report_drift(stopped.outcome, layouts, ledger).warnings if stopped.outcome else ()
+        raise OrderDataStopped("; ".join([str(stopped), *(english for english, _ in changed)])) from None
 
 
 def report_drift(outcome: Outcome, layouts, ledger) -> Outcome:
@@ -94,7 +105,8 @@ def land_content(
         layout, kinds = form.layout, kinds_of(readable, form)
     if layout is None:
         why = _not_recognised(form, layouts)
-        return Outcome(name, "unknown", why, size_bytes=profile.size_bytes, header=form.header, kinds=kinds)
+        unknown = Outcome(name, "unknown", why, size_bytes=profile.size_bytes, header=form.header, kinds=kinds)
+        return replace(unknown, is_bare=is_bare(first_text(readable), form.header_line))
     guess = form.encoding if form.encoding.is_guess else None
     if guess and guess.rivals and folder is None:
         # what is in the vault already is not taken away again
@@ -149,7 +161,8 @@ def land_content(
             why = "; ".join(filter(None, (why, likely)))
             if landing.entity in ORDER_DATA and is_strict:
                 raise OrderDataStopped(
-                    f"{name}: {landing.entity}: {why}. Mend the file, or its layout {layout.written_in}, or take it out of the inbox"
+                    f"{name}: {landing.entity}: {why}. Mend the file, or its layout {layout.written_in}, or take it out of the inbox",
+                    outcome,
                 )
             return replace(outcome, status="failed", message=f"{landing.entity}: {why}")
     is_empty = all(landing.lines_read == landing.outside and not landing.elsewhere for landing in landings)

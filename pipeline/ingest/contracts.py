@@ -120,6 +120,9 @@ def _contract(where, document):
     for name in document["key"]:
         if name not in columns or not columns[name].required:
             raise ContractError(f"{where}: key column {name} must be among the columns, with required: true")
+    if document["meaning"].keys() != {"en", "zh"}:
+        # a comma in a text without quotes ends it
+        raise ContractError(f"{where}: meaning must have en and zh alone; put texts with a comma into quotes")
     document["key"] = tuple(document["key"])
     try:
         return Contract(columns=columns, **document)

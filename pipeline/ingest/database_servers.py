@@ -8,7 +8,7 @@ from queue import Empty, Queue
 from threading import Thread
 
 import polars as pl
-from sqlalchemy import bindparam, column, create_engine, literal_column, select, table, text
+from sqlalchemy import bindparam, column, create_engine, func, literal_column, or_, select, table, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -52,23 +52,46 @@ CAUSES = {
 }
 
 
+# what nobody but who wrote the settings can mend
+OF_SETTINGS = tuple(list(CAUSES)[:8])
+# what the drivers call a column of texts, where a server does not compare texts with numbers or moments
+TEXT_TYPES = {"psycopg": {18, 19, 25, 1042, 1043}}
+
+
 class PullFailed(Exception):
     """A database could not be read; the message says why and the mend in one line, with no URL, name of a user or value."""
 
 
-def select_statement(entry, last=None):
-    """Everything of an entry's table or query, from the cursor value `last` on where one is given."""
-    if entry.query:
-        # as it stands: no part of it is a parameter of ours; on a line of its own, so that a comment ends with it
-        written = entry.query.strip().rstrip("; \n\t").replace(":", "\\:")
-        source = text(f"(\n{written}\n) pulled")
-    else:
-        source = table(entry.table, schema=entry.schema)
-    statement = select(literal_column("*")).select_from(source)
+class EntryMisset(PullFailed):
+    """The same, where an entry or its URL names what is not there or cannot serve: waiting does not help."""
+
+
+def select_statement(entry, last=None, with_blank=False):
+    """Everything of an entry's table or query, from the cursor value `last` on where one is given.
+
+    with_blank: also the rows whose cursor is null.
+    """
+    statement = select(literal_column("*")).select_from(_source(entry))
     if last is None:
         return statement
     kind = DateTime(timezone=True) if isinstance(last, datetime) and last.tzinfo else None
-    return statement.where(column(entry.cursor) >= bindparam("last_pulled", last, type_=kind))
+    at = column(entry.cursor)
+    newer = at >= bindparam("last_pulled", last, type_=kind)
+    return statement.where(or_(newer, at.is_(None)) if with_blank else newer)
+
+
+def count_blank(connection, entry) -> int:
+    """How many rows of an entry have no cursor."""
+    counted = select(func.count()).select_from(_source(entry)).where(column(entry.cursor).is_(None))
+    return int(connection.execute(counted).scalar())
+
+
+def _source(entry):
+    if entry.query:
+        # as it stands: no part of it is a parameter of ours; on a line of its own, so that a comment ends with it
+        written = entry.query.strip().rstrip("; \n\t").replace(":", "\\:")
+        return text(f"(\n{written}\n) pulled")
+    return table(entry.table, schema=entry.schema)
 
 
 @contextmanager
@@ -77,15 +100,17 @@ def reading_session(url_text: str, timeout_minutes: int):
     try:
         url = make_url(url_text)
     except ArgumentError:
-        raise PullFailed("holds no SQLAlchemy URL; write one such as mysql+pymysql://user:password@host/name") from None
+        raise EntryMisset(
+            "holds no SQLAlchemy URL; write one such as mysql+pymysql://user:password@host/name"
+        ) from None
     name = url.get_backend_name()
     if name not in DRIVERS:
-        raise PullFailed(
+        raise EntryMisset(
             f"holds the URL of a {name} database; {', '.join(sorted(set(DRIVERS) - {'postgres'}))} can be read"
         )
     driver = DRIVERS[name]
     if "+" in url.drivername and url.drivername != driver:
-        raise PullFailed(f"names the driver {url.drivername}; write {driver}")
+        raise EntryMisset(f"names the driver {url.drivername}; write {driver}")
     seconds = round(timeout_minutes * 60)
     begin, arguments = SESSIONS[driver.split("+")[1]]
     try:
@@ -93,7 +118,7 @@ def reading_session(url_text: str, timeout_minutes: int):
             url.set(drivername=driver), connect_args=arguments(seconds), poolclass=NullPool, hide_parameters=True
         )
     except (ImportError, NoSuchModuleError):
-        raise PullFailed(f"needs the driver of {driver}; pip install 'customer-pipeline[databases]'") from None
+        raise EntryMisset(f"needs the driver of {driver}; pip install 'customer-pipeline[databases]'") from None
     why = None
     try:
         with _connected(engine) as connection:
@@ -109,7 +134,7 @@ def reading_session(url_text: str, timeout_minutes: int):
         why = cause_of(error)
     if why:
         # raised outside: the driver's own message, which may hold the user, the host or a value, is not carried along
-        raise PullFailed(why)
+        raise (EntryMisset if why.startswith(OF_SETTINGS) else PullFailed)(why)
 
 
 def _connected(engine):
@@ -164,13 +189,17 @@ def _codes(original):
     return [code for code in codes if code]
 
 
-def write_rows(connection, statement, folder: Path) -> list[str]:
+def write_rows(connection, statement, folder: Path, cursor: str | None = None) -> list[str]:
     """A statement's rows as Parquet files of at most BATCH_ROWS rows in a folder, text columns c0, c1, ... Their real names.
 
-    They are read as the server sends them: no more than one batch is in memory.
+    They are read as the server sends them: no more than one batch is in memory. Raises EntryMisset before the first where
+    the cursor's column is one of texts, which the server would not compare on the next night.
     """
     result = connection.execution_options(stream_results=True, max_row_buffer=BATCH_ROWS).execute(statement)
     names = list(result.keys())
+    texts = TEXT_TYPES.get(connection.dialect.driver, ())
+    if any((name, described[1] in texts) == (cursor, True) for name, described in _described(names, result)):
+        raise EntryMisset(no_cursor(cursor))
     kind = MOMENT_TYPES.get(connection.dialect.driver)
     moments = {place for place, described in enumerate(result.cursor.description) if described[1] == kind}
     nothing = pl.DataFrame(schema={f"c{place}": pl.String for place in range(len(names))})
@@ -180,6 +209,17 @@ def write_rows(connection, statement, folder: Path) -> list[str]:
         columns = [_with_offset(column) if place in moments else column for place, column in enumerate(columns)]
         pl.DataFrame(columns).write_parquet(folder / f"{number:06}.parquet")
     return names
+
+
+def _described(names, result):
+    return zip(names, result.cursor.description, strict=True)
+
+
+def no_cursor(column_name: str) -> str:
+    """Why a column of texts is no cursor, and the mend."""
+    return (
+        f"cursor {column_name}: it holds texts; name a column of integers, dates or times, or cast it to one in a query"
+    )
 
 
 def text_series(name: str, cells: tuple) -> pl.Series:

@@ -10,9 +10,17 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
-from pipeline.ingest.contents import land_content, report_drift
+from pipeline.ingest.contents import drift_told, land_content, report_drift
 from pipeline.ingest.contracts import load_contracts
-from pipeline.ingest.database_servers import PullFailed, reading_session, select_statement, write_rows
+from pipeline.ingest.database_servers import (
+    EntryMisset,
+    PullFailed,
+    count_blank,
+    no_cursor,
+    reading_session,
+    select_statement,
+    write_rows,
+)
 from pipeline.ingest.drift import last_sent, mend_of
 from pipeline.ingest.landings import content_row, landing_rows, take_repeated, word_rows
 from pipeline.ingest.layouts import EntityMap, Field, Layout
@@ -26,13 +34,20 @@ from pipeline.warehouse import identifier, literal, replace_file, value
 # as servers write moments: with a fraction, with an offset
 MOMENTS = ("%Y-%m-%d %H:%M:%S.%f", "%Y-%m-%d %H:%M:%S %z", "%Y-%m-%d %H:%M:%S.%f %z")
 MOMENT = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?"
+ENDLESS = "|-?infinity"
+# rows without a cursor are told apart from those of before by their content, up to this many
+MAX_BLANK = 10_000
 # kind of a cursor -> (what each of its values looks like, the type in which they are compared, how Python reads one)
 CURSOR_KINDS = {
     "integer": (r"[+-]?\d+", "hugeint", int),
     "decimal": (r"[+-]?\d+(\.\d+)?", "decimal(38, 10)", Decimal),
-    "date": (r"\d{4}-\d\d-\d\d", "date", date.fromisoformat),
-    "timestamp": (MOMENT, "timestamp", datetime.fromisoformat),
-    "moment": (rf"{MOMENT} \+00:00", "timestamptz", lambda text: datetime.fromisoformat(text.replace(" +", "+"))),
+    "date": (rf"\d{{4}}-\d\d-\d\d{ENDLESS}", "date", date.fromisoformat),
+    "timestamp": (MOMENT + ENDLESS, "timestamp", datetime.fromisoformat),
+    "moment": (
+        rf"{MOMENT} \+00:00{ENDLESS}",
+        "timestamptz",
+        lambda text: datetime.fromisoformat(text.replace(" +", "+")),
+    ),
 }
 
 
@@ -62,13 +77,17 @@ class Entry:
 
 @dataclass(frozen=True)
 class Pulled:
-    """What a pull brought: a delivery of row_count rows at path (none: nothing changed), its columns and the cursor after it."""
+    """What a pull brought: a delivery of row_count rows at path (none: nothing changed), its columns and the cursor after it.
+
+    warnings: what is not seen from now on, in English and Chinese.
+    """
 
     path: Path
     columns: tuple[str, ...]
     row_count: int
     cursor: dict
     notes: tuple[str, ...] = ()
+    warnings: tuple[tuple[str, str], ...] = ()
 
 
 def entries_of(settings) -> list[Entry]:
@@ -160,7 +179,8 @@ def take_in_entry(
 ) -> tuple[Outcome, ...]:
     """One entry: pulled, landed, kept in the vault, and its cursor advanced; all of it or nothing.
 
-    Status unchanged where there is nothing new, unreached where the database could not be read: what landed before stays.
+    Status unchanged where there is nothing new, unreached where the database could not be read, misset where the entry is
+    wrong: what landed before stays.
     Raises OrderDataStopped when pulled order data has a required column missing or too many rejected rows.
     """
     return (_take(con, entry, settings, layouts, ledger, scratch, observed_at, run_id, environment),)
@@ -174,28 +194,34 @@ def _take(con, entry, settings, layouts, ledger, scratch, observed_at, run_id, e
         try:
             pulled = pull(con, entry, ledger, Path(folder) / name, observed_at, environment)
         except PullFailed as error:
-            return Outcome(name, "unreached", f"{error}; {_what_stands(layout, ledger)}", **common)
+            status = "misset" if isinstance(error, EntryMisset) else "unreached"
+            return Outcome(name, status, f"{error}; {_what_stands(layout, ledger)}", **common)
+        common["warnings"] = pulled.warnings
         if pulled.row_count == 0:
             what = "nothing new since the last pull" if pulled.cursor["last"] else "it has no rows"
             return Outcome(name, "unchanged", "; ".join((what, *pulled.notes)), **common)
         profile = profile_file(pulled.path)
-        cursor = pulled.cursor | {"content_hash": profile.content_hash}
-        known = ledger.rows("select * from contents where content_hash = ?", (profile.content_hash,))
-        if known and (settings.vault / known[0]["raw_path"]).exists():
-            outcome = take_repeated(name, known[0], ledger, run_id)
-            ledger.insert("cursors", **cursor)
-            return outcome
-        if known:
+        bytes_hash = profile.content_hash
+        before = _same_as_before(entry, layout, bytes_hash, ledger)
+        if before and (settings.vault / before["raw_path"]).exists():
+            outcome = take_repeated(name, before, ledger, run_id)
+            ledger.insert("cursors", **pulled.cursor | {"content_hash": before["content_hash"]})
+            return replace(outcome, warnings=pulled.warnings)
+        if before:
             # its raw file is gone, but it was seen first when it was seen first
-            observed_at = datetime.fromisoformat(known[0]["observed_at"])
+            observed_at = datetime.fromisoformat(before["observed_at"])
+        content_hash = before["content_hash"] if before else _content_key(entry, observed_at.isoformat(), bytes_hash)
+        profile, cursor = replace(profile, content_hash=content_hash), pulled.cursor | {"content_hash": content_hash}
         try:
             only = {layout.name: _narrowed(layout, pulled) if entry.entity else layout}
-            outcome = land_content(con, profile, name, settings, only, Path(folder), observed_at, is_rendition=True)
+            with drift_told(layouts, ledger):
+                outcome = land_content(con, profile, name, settings, only, Path(folder), observed_at, is_rendition=True)
         except UnreadableFile as error:
             return Outcome(name, error.status, str(error), size_bytes=profile.size_bytes, **common)
         if outcome.status == "landed":
             raw_path = Path("raw") / outcome.file_id / name
             raw = content_row(outcome, name, profile, raw_path, layout, is_rendition=True)
+            raw["raw_hash"] = outcome.kept_hash or bytes_hash
             # the file first, then all that is known of it at once: a crash in between leaves the cursor where it was
             target = settings.vault / raw_path
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -207,11 +233,25 @@ def _take(con, entry, settings, layouts, ledger, scratch, observed_at, run_id, e
             ledger.insert_together(
                 {"contents": [raw], "landings": landings, "unmapped_words": words, "cursors": [cursor]}
             )
-            return replace(outcome, message="; ".join(filter(None, (*pulled.notes, outcome.message))))
+            message = "; ".join(filter(None, (*pulled.notes, outcome.message)))
+            return replace(outcome, message=message, warnings=(*pulled.warnings, *outcome.warnings))
         discard(outcome)
     if outcome.status == "unknown":
         return _unmapped(entry, layout, replace(outcome, **common), ledger)
     return outcome
+
+
+def _content_key(entry, observed_at, bytes_hash):
+    """What a delivery is known by: the same rows of another entry, or of this one after others, are another delivery."""
+    return hashlib.sha256(f"{entry.name}\n{observed_at}\n{bytes_hash}".encode()).hexdigest()
+
+
+def _same_as_before(entry, layout, bytes_hash, ledger):
+    """The entry's last delivery, where its bytes are the same; None elsewhere."""
+    last = ledger.rows("select * from contents where layout = ? order by observed_at desc limit 1", (layout.name,))
+    # ledgers of before know a delivery by its bytes alone
+    keys = [bytes_hash, *(_content_key(entry, row["observed_at"], bytes_hash) for row in last)]
+    return last[0] if last and last[0]["content_hash"] in keys else None
 
 
 def _narrowed(layout, pulled):
@@ -248,61 +288,87 @@ def pull(
     """Write the rows of an entry that were not pulled before to a UTF-8 CSV file. Raises PullFailed.
 
     Rows from the last cursor value on are asked for, that value included: a row of the same moment may have been
-    committed after the last pull. Those pulled already are known by the keyed hashes of their whole content.
+    committed after the last pull. Those pulled already are known by the keyed hashes of their whole content. So are rows
+    without a cursor, which each pull asks for unless they are more than MAX_BLANK: then their count is warned of.
     """
     states = ledger.rows("select * from cursors where entry = ? and statement = ?", (entry.name, entry.statement_hash))
     state = states[0] if states else {"kind": None, "last": None, "boundary": ""}
     if entry.url not in environment:
-        raise PullFailed(f"the environment variable {entry.url} is not set")
+        raise EntryMisset(f"the environment variable {entry.url} is not set")
     last = CURSOR_KINDS[state["kind"]][2](state["last"]) if state["last"] else None
     parts = target.with_suffix(".parts")
     parts.mkdir()
     try:
         with reading_session(environment[entry.url], entry.timeout_minutes) as connection:
-            names = write_rows(connection, select_statement(entry, last), parts)
+            blank = count_blank(connection, entry) if last is not None else 0
+            statement = select_statement(entry, last, 0 < blank <= MAX_BLANK)
+            names = write_rows(connection, statement, parts, entry.cursor)
     except PullFailed as error:
-        raise PullFailed(f"{entry.url}: {error}") from None
+        raise type(error)(f"{entry.url}: {error}") from None
     columns = tuple(unique_names([name.strip() for name in names]))
     source = f"read_parquet({literal(parts / '*.parquet')})"
-    after, notes, is_known = _cursor_after(con, entry, state, names, source, observed_at)
+    after, notes, is_known, blank_pulled = _cursor_after(con, entry, state, names, source, observed_at)
     listed = ", ".join(f"c{place} as {identifier(name)}" for place, name in enumerate(columns))
     # sorted, so that an unchanged table makes the same file whatever order the server sends it in
     (row_count,) = con.execute(
         f"copy (select {listed} from {source} where not ({is_known}) order by all) to {literal(target)}"
         " (format csv, header true, delimiter ',', quote '\"', escape '\"', nullstr '')"
     ).fetchall()[0]
-    return Pulled(target, columns, row_count, after, notes)
+    return Pulled(target, columns, row_count, after, notes, _unseen(entry, max(blank, blank_pulled)))
+
+
+def _unseen(entry, blank):
+    if blank <= MAX_BLANK:
+        return ()
+    english = (
+        f"{blank} rows without a {entry.cursor}, more than {MAX_BLANK}: they came with the first pull alone, and no later"
+        " change of them is seen; fill the column, or give the entry no cursor"
+    )
+    chinese = (
+        f"{blank} 行没有 {entry.cursor}（超过 {MAX_BLANK} 行）：仅首次读取时取入，其后的变化无法发现；"
+        "请补全该列，或在该项设置中去掉 cursor"
+    )
+    return ((english, chinese),)
 
 
 def _cursor_after(con, entry, state, names, source, observed_at):
-    """(the ledger's row of the cursor after a pull, what to say of it, SQL that tells a row that was pulled before)."""
+    """(the ledger's row of the cursor after a pull, what to say of it, SQL that tells a row that was pulled before, how
+    many rows have no cursor)."""
     after = {"entry": entry.name, "statement": entry.statement_hash, "kind": state["kind"], "last": state["last"]}
     after |= {"boundary": state["boundary"], "content_hash": None}
     if not entry.cursor:
-        return after, (), "false"
+        return after, (), "false", 0
     if entry.cursor not in names:
         found = [name for name in names if name.casefold() == entry.cursor.casefold()]
         hint = f'did you mean "{found[0]}"?' if found else f"its columns: {', '.join(names)}"
-        raise PullFailed(f"there is no column {entry.cursor} to be the cursor; {hint}")
+        raise EntryMisset(f"there is no column {entry.cursor} to be the cursor; {hint}")
     cell = f"c{names.index(entry.cursor)}"
     kind = _kind_of(con, cell, source)
-    if kind is None:
-        return after, (), "false"
-    if kind not in CURSOR_KINDS:
-        raise PullFailed(f"cursor {entry.cursor}: it holds texts; name a column of integers, dates or times")
+    if kind is None and state["last"] is None:
+        return after, (), "false", 0
+    if kind not in (*CURSOR_KINDS, None):
+        raise EntryMisset(no_cursor(entry.cursor))
+    # nothing but rows without a cursor are new
+    kind = kind or state["kind"]
     typed = _typed(cell, kind)
     notes = []
-    blank = value(con, f"select count(*) from {source} where {cell} is null or {typed} is null")
-    if blank:
-        notes.append(f"{blank} rows without a {entry.cursor}: they come with the first pull alone")
     is_moment = kind in ("date", "timestamp", "moment")
+    without = [f"{typed} is null", *([f"{typed} = '-infinity'"] if is_moment else [])]
+    has_none = f"({' or '.join(without)})"
+    blank, odd = con.execute(
+        f"select count(*) - count({cell}), count({cell}) from {source} where {has_none}"
+    ).fetchall()[0]
+    if 0 < blank <= MAX_BLANK:
+        notes.append(f"{blank} rows without a {entry.cursor}: told apart by their content")
+    if odd:
+        notes.append(f"{odd} rows whose {entry.cursor} is no time or number: they come with the first pull alone")
     latest = f"timestamp '{(observed_at + timedelta(days=1)).isoformat(sep=' ')}'"
     past = f"{typed} <= {latest}" if is_moment else "true"
     ahead = value(con, f"select count(*) from {source} where not ({past})")
     if ahead:
         # a date such as 9999-12-31 as the last one pulled would hide every change from then on
         notes.append(f"{ahead} rows whose {entry.cursor} is in the future: the cursor stops before them")
-    newest = value(con, f"select arg_max({cell}, {typed}) from {source} where {past}")
+    newest = value(con, f"select arg_max({cell}, {typed}) from {source} where {past} and not {has_none}")
     row_hash = f"keyed(to_json([{', '.join(f'c{place}' for place in range(len(names)))}])::varchar)"
     con.execute("create schema if not exists scratch")
     con.execute(
@@ -314,14 +380,16 @@ def _cursor_after(con, entry, state, names, source, observed_at):
         is_known = f"{row_hash} in (select row_hash from scratch.pulled_before)"
     if newest is None and state["last"] is None:
         # nothing but dates of the future: pulled whole again until one has come
-        return after, tuple(notes), is_known
+        return after, tuple(notes), is_known, blank
     if newest is not None:
         after |= {"kind": kind, "last": newest}
     compared = _typed(literal(after["last"]), after["kind"])
     after["boundary"] = value(
-        con, f"select coalesce(string_agg({row_hash}, ' '), '') from {source} where {typed} >= {compared}"
+        con,
+        f"select coalesce(string_agg({row_hash}, ' '), '') from {source}"
+        f" where {typed} >= {compared}{f' or {has_none}' if blank <= MAX_BLANK else ''}",
     )
-    return after, tuple(notes), is_known
+    return after, tuple(notes), is_known, blank
 
 
 def _kind_of(con, cell, source):

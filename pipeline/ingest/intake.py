@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline.ingest.archives import is_gzip
 from pipeline.ingest.containers import open_file
-from pipeline.ingest.contents import fingerprint, land_content, with_drift
+from pipeline.ingest.contents import drift_told, fingerprint, land_content, with_drift
 from pipeline.ingest.faults import told_as_fault
 from pipeline.ingest.landings import record_content, take_repeated
 from pipeline.ingest.originals import keep_original, move_file, original_path, remember, remembered, state_of
@@ -116,7 +116,8 @@ def _take_file(con, opened, path, before, settings, layouts, ledger, folder, obs
         path.unlink()
         return (outcome,)
     observed_at = _first_seen(known, observed_at)
-    outcome = land_content(con, profile, name, settings, layouts, folder, observed_at, is_packed=is_gzip(path))
+    with drift_told(layouts, ledger):
+        outcome = land_content(con, profile, name, settings, layouts, folder, observed_at, is_packed=is_gzip(path))
     outcome = with_drift(outcome, layouts, ledger)
     if state_of(path) != before:
         discard(outcome)
@@ -160,9 +161,10 @@ def _take_parts(con, opened, path, before, settings, layouts, ledger, folder, ob
                 outcomes.append(take_repeated(part_name, known, ledger, run_id))
                 continue
             seen = _first_seen(known, observed_at + timedelta(microseconds=position))
-            outcome = land_content(
-                con, profile, part_name, settings, layouts, scratch, seen, is_rendition=part.is_rendition
-            )
+            with drift_told(layouts, ledger):
+                outcome = land_content(
+                    con, profile, part_name, settings, layouts, scratch, seen, is_rendition=part.is_rendition
+                )
             outcome = with_drift(outcome, layouts, ledger)
         except UnreadableFile as error:
             outcomes.append(Outcome(part_name, error.status, str(error)))
@@ -185,16 +187,24 @@ def _take_parts(con, opened, path, before, settings, layouts, ledger, folder, ob
         elif outcome.kept:
             outcome.kept.unlink()
         outcomes.append(outcome)
-    if any(outcome.status not in ("landed", "repeated") for outcome in outcomes):
+    done = ("landed", "repeated", "empty")
+    if len(outcomes) < len(opened.parts) or not all(outcome.is_bare for outcome in outcomes):
+        outcomes = [_passed_over(outcome) if outcome.is_bare else outcome for outcome in outcomes]
+    if any(outcome.status not in done for outcome in outcomes):
         return tuple(
             outcome
-            if outcome.status in ("landed", "repeated")
+            if outcome.status in done
             else replace(outcome, message=f"{outcome.message}; until then {path.name} stays in the inbox")
             for outcome in outcomes
         )
     if state_of(path) == before:
         keep_original(path, container, is_all_its_own, settings, ledger)
     return tuple(outcomes)
+
+
+def _passed_over(outcome):
+    """A sheet of notes, or one that nobody filled: it holds nobody back, and needs no layout."""
+    return replace(outcome, status="empty", message="no records stand below its first line")
 
 
 def _known(profile, ledger):

@@ -9,16 +9,24 @@ ORDER_DATA = ("orders", "order_items")
 
 
 class OrderDataStopped(Exception):
-    """Order data cannot be believed: the night stops; the message names the file, the reason and the mend."""
+    """Order data cannot be believed: the night stops; the message names the file, the reason and the mend.
+
+    outcome: what was read of the file, where its layout is known.
+    """
+
+    def __init__(self, message, outcome=None):
+        super().__init__(message)
+        self.outcome = outcome
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What became of one file. status: landed, repeated, kept (nothing new), outdated, unknown, changing, unreadable, failed,
-    fault (the program failed over it).
+    empty, fault (the program failed over it).
 
     kept: the file without the lines of the suppressed, where there are any, with the hash of its content. warnings: what a
-    person should know of how it was read, in English and Chinese.
+    person should know of how it was read, in English and Chinese. is_bare: of an unknown table, that nothing stands below
+    its first line.
     """
 
     file_name: str
@@ -38,6 +46,7 @@ class Outcome:
     content_hash: str = ""
     kinds: dict = field(default_factory=dict)
     schema_change: str = ""
+    is_bare: bool = False
 
 
 def discard(outcome: Outcome) -> None:

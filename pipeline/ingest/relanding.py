@@ -26,9 +26,8 @@ def land_again(con, content: dict, settings, layouts, ledger, scratch: Path, ful
     """
     name, layout = content["file_name"], layout_of(content, layouts)
     if layout is None:
-        return Outcome(
-            name, "unknown", f"its layout {content['layout']} is gone; what it landed is left out", content["file_id"]
-        )
+        why = f"its layout {content['layout']} is gone; what it landed is left out; {_mend_of_gone(content['layout'])}"
+        return Outcome(name, "unknown", why, content["file_id"], layout=content["layout"])
     raw = settings.vault / content["raw_path"]
     landed = ledger.rows(
         "select * from landings where content_hash = ? and fingerprint = ?",
@@ -71,6 +70,16 @@ def land_again(con, content: dict, settings, layouts, ledger, scratch: Path, ful
         record_landings(outcome, content["content_hash"], layout, settings, ledger)
         _set(ledger, content, layout=layout.name)
     return outcome
+
+
+def _mend_of_gone(layout):
+    entry = layout.removeprefix("database:")
+    if entry == layout:
+        return "put it back into data/sources"
+    return (
+        f'put [[database]] name = "{entry}" back into settings.toml, with pull = false if it shall no longer be pulled,'
+        " to keep what it landed"
+    )
 
 
 def _set(ledger, content, **changed):

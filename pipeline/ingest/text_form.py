@@ -83,6 +83,11 @@ def open_text(profile: Profile, file_name: str, layouts: dict[str, Layout], scra
     return readable, _with_trailing_delimiter(form, table)
 
 
+def is_bare(text: str, header_line: int) -> bool:
+    """Whether nothing stands below a table's header in a text that begins the file."""
+    return header_line > 0 and not "".join(text.split("\n", header_line)[header_line:]).strip()
+
+
 def _find_layout(text, file_name, layouts):
     """(delimiter, header, layout): the first of the leading lines on which a layout's signature stands, else Nones."""
     named = separator_line(text)

@@ -1,6 +1,6 @@
 """What the inbox brings, and again what a corrected mapping changed."""
 
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import polars as pl
 
@@ -30,6 +30,7 @@ STATUS_ZH = {
     "changing": "读取时发生变化",
     "failed": "未入库",
     "unreached": "无法读取数据库",
+    "misset": "数据库设置有误",
 }
 
 
@@ -42,18 +43,18 @@ def ingest(night, report):
     ingest_con.execute("use scratch_file")
     define_keyed(ingest_con, settings)
     load_suppressions(ingest_con, ledger)
-    landed = 0
-    with closing(ingest_con):
+    landed, outcomes = 0, []
+    with closing(ingest_con), _on_record(night, outcomes):
         earlier = ledger.rows("select * from contents order by observed_at, content_hash")
-        outcomes = [
+        outcomes += [
             land_again(ingest_con, content, settings, night.layouts, ledger, night.scratch, night.full)
             for content in earlier
         ]
         for outcome in outcomes:
             if outcome.status in ("unknown", "unreadable", "fault", "failed") and ledger.has_orders(outcome.file_id):
+                mend = "" if _is_layout_gone(outcome) else "; mend its layout in data/sources"
                 raise OrderDataStopped(
-                    f"{outcome.file_name} (kept in the vault): {outcome.status}: {outcome.message};"
-                    " mend its layout in data/sources"
+                    f"{outcome.file_name} (kept in the vault): {outcome.status}: {outcome.message}{mend}"
                 )
         entries = [entry for entry in entries_of(settings) if entry.pull]
         files = inbox_files(settings)
@@ -79,32 +80,19 @@ def ingest(night, report):
         if is_suppressing(ingest_con) and keep_derived(ingest_con, ledger, night.run_id, night.as_of):
             # files that landed before the one that showed whose they are
             clean_vault(ingest_con, settings, ledger, night.layouts, night.scratch, night.run_id, night.as_of)
-    _warn_of_outdated(night, outcomes)
+    _warn_of_left_standing(night, outcomes)
     _warn_of_assumed_currency(night, outcomes)
     _warn_of_passed_over(night)
     for outcome in outcomes:
-        if outcome.status in STATUS_ZH:
+        if outcome.status in STATUS_ZH and outcome.status != "outdated" and not _is_layout_gone(outcome):
             night.warn(
                 f"{outcome.file_name}: {outcome.status}: {outcome.message}",
                 f"{outcome.file_name}：{STATUS_ZH[outcome.status]}：{in_chinese(outcome.message)}",
             )
-        ledger.insert(
-            "files",
-            run_id=night.run_id,
-            file_id=outcome.file_id,
-            file_name=outcome.file_name,
-            layout=outcome.layout,
-            source=outcome.source,
-            status=outcome.status,
-            message=outcome.message,
-            size_bytes=outcome.size_bytes,
-            line_count=outcome.line_count,
-            observed_at=outcome.observed_at,
-            schema_change=outcome.schema_change,
-        )
+    _record(night, outcomes)
     night.landings = current_landings(settings, night.layouts, ledger)
     if not any(landing["entity"] == "orders" for landing in night.landings):
-        unreached = [outcome for outcome in outcomes if outcome.status == "unreached"]
+        unreached = [outcome for outcome in outcomes if outcome.status in ("unreached", "misset")]
         why = "".join(f"; {outcome.layout}: {outcome.message}" for outcome in unreached)
         raise OrderDataStopped(
             f"no order data: the inbox {settings.inbox.name}/ has no file that a layout with orders recognises{why}"
@@ -118,6 +106,35 @@ def ingest(night, report):
     return landed
 
 
+@contextmanager
+def _on_record(night, outcomes):
+    """What became of the files before the one that stops a night is on record, as the night is."""
+    try:
+        yield
+    except OrderDataStopped:
+        _record(night, outcomes)
+        raise
+
+
+def _record(night, outcomes):
+    """What became of each file, in the ledger."""
+    for outcome in outcomes:
+        night.ledger.insert(
+            "files",
+            run_id=night.run_id,
+            file_id=outcome.file_id,
+            file_name=outcome.file_name,
+            layout=outcome.layout,
+            source=outcome.source,
+            status=outcome.status,
+            message=outcome.message,
+            size_bytes=outcome.size_bytes,
+            line_count=outcome.line_count,
+            observed_at=outcome.observed_at,
+            schema_change=outcome.schema_change,
+        )
+
+
 def _warn_of_left_folders(night):
     """What a restore moved aside holds people who may be forgotten since; no erasure reaches it."""
     names = left_beside(night.settings)
@@ -129,13 +146,21 @@ def _warn_of_left_folders(night):
         )
 
 
-def _warn_of_outdated(night, outcomes):
-    """One warning a reason: where raw files are kept for some days only, many files stand as they landed."""
-    for message in sorted({outcome.message for outcome in outcomes if outcome.status == "outdated"}):
-        names = [
-            outcome.file_name for outcome in outcomes if (outcome.status, outcome.message) == ("outdated", message)
-        ]
-        night.warn(f"{_listed(names)}: {message}", f"{_listed(names)}：沿用此前的入库结果：{in_chinese(message)}")
+def _is_layout_gone(outcome):
+    """Whether a kept file has no layout any more: its YAML, or the [[database]] entry that delivered it."""
+    return outcome.status == "unknown" and " is gone; what it landed" in outcome.message
+
+
+def _warn_of_left_standing(night, outcomes):
+    """One warning a reason: where raw files are kept for some days only, or a database entry is gone, it is that of many."""
+    reasons = {}
+    for outcome in outcomes:
+        if outcome.status == "outdated" or _is_layout_gone(outcome):
+            reasons.setdefault((outcome.status, outcome.message), []).append(outcome.file_name)
+    for (status, message), names in sorted(reasons.items()):
+        night.warn(
+            f"{_listed(names)}: {status}: {message}", f"{_listed(names)}：{STATUS_ZH[status]}：{in_chinese(message)}"
+        )
 
 
 def _warn_of_assumed_currency(night, outcomes):

@@ -13,15 +13,15 @@ import duckdb
 import pytest
 from sqlalchemy.dialects import mysql, oracle, postgresql
 
-from pipeline.ingest import database_servers
+from pipeline.ingest import database_servers, databases
 from pipeline.ingest.database_servers import PullFailed, cause_of, oracle_text, reading_session, select_statement
 from pipeline.ingest.databases import Entry, all_layouts, entries_of, take_in_entry
 from pipeline.ingest.outcomes import OrderDataStopped
 from pipeline.ingest.relanding import file_layouts, land_again
 from pipeline.ledger import Ledger
-from pipeline.night import STEPS, Night, take_step
+from pipeline.night import STEPS, Night, NightFailed, take_step
 from pipeline.settings import SettingsError, read_settings
-from tests.builders import NIGHT, Intake, assert_lines_add_up, make_order_layout
+from tests.builders import NIGHT, Intake, assert_lines_add_up, make_order_layout, make_order_line, order_file
 from tests.servers import Server, server_url
 
 ORDERS = "order_id, source_customer_id, ordered_at, net, updated_at"
@@ -194,11 +194,111 @@ def test_rows_whose_cursor_is_blank_or_in_the_future_are_told(shop):
     shop.server.run(f"insert into {shop.entry['table']} ({ORDERS}) values (3, 'C3', '2026-05-01', 5, null)")
     first = shop.pull()
     assert ids(shop.delivered(first)) == ["1", "2", "3"]
-    assert "1 rows without a updated_at: they come with the first pull alone" in first.message
+    assert "1 rows without a updated_at: told apart by their content" in first.message
     assert "1 rows whose updated_at is in the future: the cursor stops before them" in first.message
     shop.add((4, 40, "2026-05-02 10:00:00"))
     assert ids(shop.delivered(shop.pull())) == ["4"]
     assert shop.pull().status == "unchanged"
+
+
+def test_rows_without_a_cursor_come_whenever_they_are_new_or_changed(shop):
+    shop.orders((1, 10, "2026-05-01 10:00:00"))
+    table = shop.server.quoted(shop.entry["table"])
+    blank = f"insert into {table} ({ORDERS}) values ({{}}, 'C', '2026-05-01', 5, null)"
+    shop.server.run(blank.format(2))
+    assert ids(shop.delivered(shop.pull())) == ["1", "2"]
+    shop.server.run(blank.format(3))
+    assert ids(shop.delivered(shop.pull())) == ["3"]
+    shop.server.run(f"update {table} set net = 6 where order_id = 2")
+    assert ids(shop.delivered(shop.pull())) == ["2"]
+    # the row that the cursor stands at is gone: those without one are still known
+    shop.server.run(f"delete from {table} where order_id = 1")
+    assert shop.pull().status == "unchanged"
+    assert shop.pull().status == "unchanged"
+
+
+def test_more_rows_without_a_cursor_than_can_be_told_apart_are_warned_of_each_night(shop, monkeypatch):
+    monkeypatch.setattr(databases, "MAX_BLANK", 1)
+    shop.orders((1, 10, "2026-05-01 10:00:00"))
+    table = shop.server.quoted(shop.entry["table"])
+    for number in (2, 3):
+        shop.server.run(f"insert into {table} ({ORDERS}) values ({number}, 'C', '2026-05-01', 5, null)")
+    first = shop.pull()
+    assert ids(shop.delivered(first)) == ["1", "2", "3"]
+    shop.server.run(f"update {table} set net = 6 where order_id = 2")
+    second = shop.pull()
+    assert second.status == "unchanged"
+    for outcome in (first, second):
+        ((english, chinese),) = outcome.warnings
+        assert english.startswith("2 rows without a updated_at, more than 1: they came with the first pull alone")
+        assert chinese.startswith("2 行没有 updated_at")
+
+
+def test_a_table_that_returns_to_an_earlier_state_is_a_delivery_again(shop):
+    shop.orders((1, 10, "2026-05-01 10:00:00"))
+    del shop.entry["cursor"]
+    for net in (10, 20, 10):
+        shop.server.run(f"update {shop.entry['table']} set net = {net}")
+        outcome = shop.pull()
+        assert [row["net"] for row in shop.landed(outcome)] == [net]
+    assert shop.pull().status == "repeated"
+    contents = shop.intake.ledger.rows("select * from contents order by observed_at")
+    assert len(contents) == 3
+    again = [
+        land_again(
+            shop.intake.con,
+            one,
+            shop.settings,
+            all_layouts(shop.settings),
+            shop.intake.ledger,
+            shop.intake.scratch,
+            True,
+        )
+        for one in contents
+    ]
+    assert [shop.landed(one)[0]["net"] for one in again] == [10, 20, 10]
+
+
+def test_a_table_with_somebody_who_is_forgotten_is_still_known_by_its_bytes(mysql_shop):
+    shop = mysql_shop
+    shop.orders((1, 10, "2026-05-01 10:00:00"), (2, 20, "2026-05-01 10:00:00"))
+    del shop.entry["cursor"]
+    shop.intake.suppress(customer="shop|C2")
+    first = shop.pull()
+    assert [row["order_id"] for row in shop.landed(first)] == ["1"]
+    assert ids(shop.delivered(first)) == ["#suppressed", "1"]
+    assert shop.pull().status == "repeated"
+    (content,) = shop.intake.ledger.rows("select * from contents")
+    again = land_again(
+        shop.intake.con,
+        content,
+        shop.settings,
+        all_layouts(shop.settings),
+        shop.intake.ledger,
+        shop.intake.scratch,
+        True,
+    )
+    assert (again.status, [row["order_id"] for row in shop.landed(again)]) == ("landed", ["1"])
+
+
+def test_two_entries_that_bring_the_same_rows_both_land(mysql_shop):
+    shop = mysql_shop
+    shop.orders((1, 10, "2026-05-01 10:00:00"))
+    found = []
+    for name in ("shop", "branch"):
+        shop.entry["name"] = name
+        found.append(shop.landed(shop.pull()))
+    assert [[row["source"] for row in rows] for rows in found] == [["shop"], ["branch"]]
+
+
+def test_a_delivery_of_an_earlier_release_is_known_by_its_bytes(mysql_shop):
+    shop = mysql_shop
+    shop.orders((1, 10, "2026-05-01 10:00:00"))
+    del shop.entry["cursor"]
+    shop.pull()
+    ledger = shop.intake.ledger
+    ledger.change("update contents set content_hash = raw_hash, raw_hash = null")
+    assert shop.pull().status == "repeated"
 
 
 def test_without_a_cursor_an_identical_table_counts_as_repeated(shop):
@@ -286,6 +386,35 @@ def test_hostile_names_are_names(shop, ending):
     assert shop.delivered(shop.pull()) == [{"order_id": "1", "ordered_at": "2026-05-01", "net": "5", ending: "1"}]
     shop.server.run(f"insert into {table} values (2, '2026-05-01', 5, 1)")
     assert ids(shop.delivered(shop.pull())) == ["2"]
+    assert shop.pull().status == "unchanged"
+
+
+def test_an_endless_moment_stands_in_no_cursors_way(postgresql_shop):
+    shop = postgresql_shop
+    shop.entry["table"] = table = shop.server.table()
+    shop.server.run(
+        f"create table {table} (order_id int, ordered_at timestamptz, net int, updated_at timestamptz)",
+        f"insert into {table} values (1, '2026-05-01', 5, '2026-05-01 10:00:00+00'), (2, '2026-05-01', 5, 'infinity'),"
+        " (3, '2026-05-01', 5, '-infinity')",
+    )
+    assert ids(shop.delivered(shop.pull())) == ["1", "2", "3"]
+    assert shop.pull().status == "unchanged"
+    shop.server.run(f"insert into {table} values (4, '2026-05-01', 5, '2026-05-02')")
+    assert ids(shop.delivered(shop.pull())) == ["4"]
+
+
+def test_digits_in_a_column_of_texts_are_no_cursor_there(postgresql_shop):
+    shop = postgresql_shop
+    shop.entry |= {"table": shop.server.table(), "cursor": "seq"}
+    shop.server.run(
+        f"create table {shop.entry['table']} (order_id int, ordered_at date, net int, seq text)",
+        f"insert into {shop.entry['table']} values (1, '2026-05-01', 5, '17')",
+    )
+    outcome = shop.pull()
+    assert outcome.status == "misset"
+    assert "cursor seq: it holds texts; name a column of integers, dates or times, or cast it" in outcome.message
+    shop.entry["query"] = f"select order_id, ordered_at, net, seq::bigint as seq from {shop.entry.pop('table')}"
+    assert shop.pull().status == "landed"
     assert shop.pull().status == "unchanged"
 
 
@@ -401,13 +530,13 @@ def test_what_goes_wrong_is_said_in_one_line_without_secrets(shop):
     host = good.split("@")[1].split("/")[0]
     scheme = good.split("://")[0]
 
-    def trouble(url=good, **changed):
+    def trouble(url=good, status="misset", **changed):
         before = dict(shop.entry)
         shop.environment = {"SHOP_URL": url} if url else {}
         shop.entry |= changed
         outcome = shop.pull()
         shop.entry = before
-        assert outcome.status == "unreached"
+        assert outcome.status == status
         for secret in (host, "s3cret", "nobody_there"):
             assert secret not in outcome.message
         assert "\n" not in outcome.message
@@ -415,7 +544,9 @@ def test_what_goes_wrong_is_said_in_one_line_without_secrets(shop):
 
     assert "the environment variable SHOP_URL is not set" in trouble(None)
     assert "what it delivered last, at 2026-11-20 18:00 UTC, stands" in trouble(None)
-    assert "SHOP_URL: the server cannot be reached" in trouble(f"{scheme}://nobody_there:s3cret@127.0.0.1:1/x")
+    assert "SHOP_URL: the server cannot be reached" in trouble(
+        f"{scheme}://nobody_there:s3cret@127.0.0.1:1/x", "unreached"
+    )
     assert "no such database" in trouble(good.rsplit("/", 1)[0] + "/nobody_there")
     assert "holds no SQLAlchemy URL" in trouble("s3cret")
     assert "holds the URL of a mssql database" in trouble("mssql://nobody_there:s3cret@host/x")
@@ -555,6 +686,43 @@ def test_columns_that_changed_are_told_and_a_lost_one_of_order_data_stops_the_ni
         shop.pull()
     shop.server.run(f"alter table {table} change ordered_time ordered_at datetime(6)")
     assert ids(shop.delivered(shop.pull())) == ["3"]
+
+
+@pytest.mark.parametrize("entity", ["orders", "products"])
+def test_an_entry_that_is_gone_is_asked_back_once(mysql_shop, monkeypatch, entity):
+    shop = mysql_shop
+    shop.entry |= {"table": shop.server.table(), "entity": entity}
+    table = shop.entry["table"]
+    shop.server.run(
+        f"create table {table} (order_id int, ordered_at date, net int, sku int, name varchar(9), updated_at date)"
+    )
+    for number in (1, 2):
+        shop.server.run(f"insert into {table} values ({number}, '2026-05-01', 5, {number}, 'x', '2026-05-0{number}')")
+        assert shop.pull().status == "landed"
+    data = shop.settings.data_dir
+    (data / "settings.toml").write_text('language = "en"\n')
+    (shop.settings.inbox / "orders.csv").write_text(order_file(make_order_line()))
+
+    def night(run_id):
+        night = Night(read_settings(data, {}), date(2026, 11, 1), run_id, NIGHT + timedelta(days=1), False)
+        with closing(night.con):
+            take_step(night, *STEPS[0], lambda name, rows: None)
+        return night
+
+    mend = 'put [[database]] name = "shop" back into settings.toml, with pull = false'
+    if entity == "orders":
+        with pytest.raises(NightFailed, match=re.escape(mend)) as stopped:
+            night("run 1")
+        assert "data/sources" not in str(stopped.value)
+        # what was looked at is on record
+        files = shop.intake.ledger.rows("select status, layout from files")
+        assert files == [{"status": "unknown", "layout": "database:shop"}] * 2
+    else:
+        (warning,) = [warning for warning in night("run 1").warnings if "shop-" in warning]
+        assert mend in warning
+    lines = "\n".join(f'{key} = "{value}"' for key, value in shop.entry.items())
+    (data / "settings.toml").write_text(f'language = "en"\n[[database]]\n{lines}\npull = false\n')
+    assert not [warning for warning in night("run 2").warnings if "shop" in warning]
 
 
 @pytest.mark.slow

@@ -154,6 +154,17 @@ def test_a_required_column_that_was_renamed_is_named_with_its_likely_new_name(in
     assert "\n" not in str(stopped.value)
 
 
+def test_a_retyped_column_that_stops_the_night_is_named_as_what_changed(intake):
+    intake.take("webshop_1.csv", order_file(*(make_order_line(订单号=f"O{number}") for number in range(3))))
+    intake.drop(
+        "webshop_2.csv", order_file(*(make_order_line(订单号=f"P{number}", 实付="soon") for number in range(3)))
+    )
+    with pytest.raises(
+        OrderDataStopped, match=r"its columns changed since webshop_1.csv: retyped: 实付 \(\w+ -> \w+\)"
+    ):
+        intake.night()
+
+
 def test_any_other_entity_goes_on_with_what_it_had(intake):
     intake.take("members.csv", customer_file(make_customer_line()))
     renamed = customer_file(make_customer_line(会员号="C2")).replace("会员号", "会员编号")

@@ -540,7 +540,10 @@ def test_a_layout_that_is_gone_leaves_its_files_out_and_says_so(intake):
     intake.take("orders.csv", TWO_ORDERS)
     (intake.settings.data_dir / "sources" / "mine.yaml").unlink()
     again = intake.night()["again: orders.csv"]
-    assert (again.status, again.message) == ("unknown", "its layout mine is gone; what it landed is left out")
+    assert (again.status, again.message) == (
+        "unknown",
+        "its layout mine is gone; what it landed is left out; put it back into data/sources",
+    )
     assert current(intake) == []
 
 

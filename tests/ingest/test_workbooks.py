@@ -58,6 +58,21 @@ def test_every_sheet_lands_by_its_own_layout(intake):
     assert list(intake.inbox.iterdir()) == []
 
 
+@pytest.mark.parametrize("notes", [[["说明：本表每周导出"]], [["ref", "remark"]]])
+def test_a_sheet_without_records_keeps_no_workbook_in_the_inbox(intake, notes):
+    orders = [["订单号", "客户", "下单时间", "实付", "状态"], ["O1", "C1", "2026-05-01 10:00:00", "5", "完成"]]
+    intake.drop("shop.xlsx", workbook_of({"说明": notes, "订单": orders}))
+    found = intake.night()
+    assert {name: outcome.status for name, outcome in found.items()} == {
+        "shop.xlsx/说明": "empty",
+        "shop.xlsx/订单": "landed",
+    }
+    assert not list(intake.inbox.iterdir())
+    # nothing but such sheets is no export that was understood
+    intake.drop("notes.xlsx", workbook_of({"说明": notes, "其他": [["另一页"]]}))
+    assert {one.status for name, one in intake.night().items() if name.startswith("notes")} == {"unknown"}
+
+
 def test_a_rejected_line_has_the_number_of_its_row(intake):
     rows = [list(ORDER), ORDER_ROW, [], ["O2", "C1", "", "", "someday", 1, 1, 1, ""], ["O3", *ORDER_ROW[1:]]]
     intake.drop("orders.xlsx", workbook_of({"S": rows}))

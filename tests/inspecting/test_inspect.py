@@ -13,10 +13,13 @@ import xlsxwriter
 from rich.cells import cell_len
 
 import flows
+from pipeline.ingest.containers import kind_of
 from pipeline.ingest.contracts import load_contracts
 from pipeline.ingest.inspect import inspect_file
 from pipeline.ingest.inspect.masks import mask
+from pipeline.ingest.inspect.profile import are_phones, decimal_mark, epoch_format
 from pipeline.ingest.inspect.proposal import scalar
+from pipeline.ingest.inspect.wording import in_words
 from pipeline.ingest.outcomes import OrderDataStopped
 from pipeline.ingest.sources import read_layout
 from pipeline.settings import read_settings
@@ -274,6 +277,191 @@ def test_a_column_of_few_names_that_come_again_is_hidden(tmp_path):
     assert not [name for name in ("王小明", "李大力", "陈思思") if name in "\n".join(lines) + proposal]
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("陈娜娜,浙江省杭州市西湖区文三路0号,金卡", "王小明,浙江省杭州市西湖区文三路{}号,金卡"),
+        ("Bob Poe,0 High Street,York", "Ann Lee,{} High Street,York"),
+        ("Bob Poe,0 High Street,Phone", "Ann Lee,{} High Street,E-mail"),
+        ("bob poe,Springfield", "ann lee,Shelbyville {}"),
+    ],
+)
+def test_a_first_line_that_may_be_somebody_is_not_shown(tmp_path, first, second):
+    content = "\n".join([first, *(second.format(number) for number in range(1, 60))]) + "\n"
+    lines, proposal = inspect(tmp_path, "people.csv", content)
+    told = "\n".join([*lines, proposal or ""])
+    for cell in first.split(",")[:2]:
+        assert cell not in told
+    assert "column_1" in told
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("Bestellnummer,Kunde,Betrag", "B-{},K-{},12.50"),
+        ("产品,标签", "茶叶{},热卖{}"),
+        ("a,b", "1{},2{}"),
+        ("Kunden Nummer,Datum", "{},2024-05-{}"),
+    ],
+)
+def test_a_header_above_other_values_or_of_known_words_is_shown(tmp_path, header, row):
+    content = "\n".join([header, *(row.format(number, number) for number in range(10, 30))]) + "\n"
+    lines, _ = inspect(tmp_path, "export.csv", content)
+    assert all(any(name in line for line in lines) for name in header.split(","))
+
+
+def test_keys_of_json_are_no_line_of_data(tmp_path):
+    content = "".join(json.dumps({"zyx": "foo", "wvu": f"bar{number}"}) + "\n" for number in range(9))
+    lines, _ = inspect(tmp_path, "events.jsonl", content)
+    assert any(line.strip().startswith("wvu") for line in lines)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["bob lee", "ann poe", "jim o'neil"],
+        ["BOB LEE", "ANN POE"],
+        ["José García", "Zoë Müller"],
+        ["欧阳小明", "王芳"],
+        ["文三路12号3幢", "中山路8号"],
+        ["12 High Street", "3 Mill Lane"],
+        ["Hauptstr. 12", "Lindenweg 3"],
+    ],
+)
+def test_a_column_of_few_names_or_addresses_is_hidden(tmp_path, words):
+    rows = [(f"O{number}", "2024-05-01", "1.00", words[number % len(words)]) for number in range(30)]
+    lines, proposal = inspect(
+        tmp_path, "orders.csv", one_line_each("Order ID", "Order Date", "Order Total", "经手", rows=rows)
+    )
+    assert not [word for word in words if word in "\n".join(lines) + proposal]
+
+
+def test_a_comma_for_decimals_is_proposed_where_a_number_needs_it(tmp_path):
+    rows = [(f"O{number}", "2024-05-01", ["3.254,41", "12,50", "1.000"][number % 3]) for number in range(12)]
+    content = one_line_each("Order ID", "Order Date", "Order Total", rows=rows)
+    lines, proposal = inspect(tmp_path, "orders.csv", content)
+    assert '  decimal: ","\n' in proposal
+    assert any("12.5 .. 3254.41" in line for line in lines)
+    nets = [float(row["net"]) for row in landed(tmp_path, "orders.csv", content, proposal)["orders"]]
+    assert nets[:3] == [3254.41, 12.5, 1000]
+
+
+@pytest.mark.parametrize(
+    ("cells", "mark"),
+    [
+        (["3.254,41", "7"], ","),
+        (["12,5"], ","),
+        (["0,125"], ","),
+        (["1,000", "2,500"], "."),
+        (["1.234", "5.678"], "."),
+        (["12,5", "12.5"], "."),
+        (["1,250.00", "7,5"], "."),
+        (["€ 1.250,00"], ","),
+        (["1,234,567", "12,5"], "."),
+    ],
+)
+def test_the_mark_of_decimals(cells, mark):
+    assert decimal_mark(cells) == mark
+
+
+def test_times_counted_from_1970_are_times(tmp_path):
+    rows = [(f"E{number}", 1760000000 + number, 1760000000000 + number, 13800138000 + number) for number in range(9)]
+    content = one_line_each("Order No", "created_at", "ts", "Amount", rows=rows)
+    lines, proposal = inspect(tmp_path, "orders.csv", content)
+    kinds = [re.split(r"  +", line.strip())[1] for line in lines[lines.index("Columns") + 2 :][:4]]
+    assert kinds == ["id", "timestamp", "timestamp", "phone"]
+    assert re.search(r"format: epoch_m?s", proposal)
+    assert epoch_format("order no", ("1760000000",)) is None
+    assert epoch_format("time", ("1760000000", "17600000")) is None
+    assert epoch_format("time", ("9760000000",)) is None
+
+
+MEMBERS = [
+    ("Member No", "First Name", "Surname", "Mobile", "Joined", "Expires", "Membership Type", "Monthly Fee", "Status"),
+    ("卡号", "姓名", "性别", "手机号码", "办卡日期", "到期日期", "会籍套餐", "年费", "会籍状态"),
+]
+
+
+@pytest.mark.parametrize("header", MEMBERS)
+def test_members_of_a_club_have_subscriptions_too(tmp_path, header):
+    rows = [
+        (f"GM-{number}", "Dan", "Khan", f"1338001{number:04d}", "2024-05-01", "2025-04-30", "Gold", "39.00", "Active")
+        for number in range(12)
+    ]
+    content = one_line_each(*header, rows=rows)
+    _, proposal = inspect(tmp_path, "members.csv", content)
+    found = landed(tmp_path, "members.csv", content, proposal)
+    assert len(found["customers"]) == 12
+    row = found["subscriptions"][0]
+    assert (row["subscription_id"], row["source_customer_id"], row["status"]) == ("GM-0", "GM-0", "Active")
+    assert (row["plan"], float(row["amount"])) == ("Gold", 39)
+    assert (row["started_at"], row["ended_at"]) == (datetime(2024, 4, 30, 16), datetime(2025, 4, 29, 16))
+
+
+def test_a_column_named_mobile_is_judged_by_the_numbers_of_the_country():
+    cells = ("07942 756115", "07976 977093")
+    assert are_phones("Mobile", cells, "GB")
+    assert not are_phones("Mobile", cells, "US")
+    assert not are_phones("Order No", cells, "GB")
+
+
+def test_a_chinese_inspection_says_how_a_file_was_read_in_chinese(tmp_path):
+    rows = "".join(f'O{number},2024-05-01,5.00,"a \\"b\\" c"\n' for number in range(9))
+    content = f"每日导出\n\n订单编号,下单时间,实付金额,备注\n{rows}"
+    lines, _ = inspect(tmp_path, "订单.csv", content, "zh")
+    assert "  值中的引号以反斜杠转义" in lines
+    assert "  表头在第 3 行" in lines
+    missing = "required column missing: net (from 金额); the file has a"
+    assert in_words("zh", missing) == "缺少必需列：net (from 金额)；文件中有 a"
+    assert in_words("en", missing) == missing
+
+
+def test_a_file_of_json_lines_has_keys_and_no_count_of_tables(tmp_path):
+    content = "".join(
+        json.dumps({"order_id": number, "ordered_at": "2024-05-01", "net": 5}) + "\n" for number in range(9)
+    )
+    lines, _ = inspect(tmp_path, "orders.jsonl", content)
+    assert "  3 columns, the keys of its records" in lines
+    assert not [line for line in lines if "tables" in line or "header in line" in line]
+
+
+def test_a_list_of_texts_is_no_table(tmp_path, capsys):
+    (tmp_path / "texts.json").write_text('["", "a, b", "c\\n"]\n')
+    assert flows.main(["inspect", str(tmp_path / "texts.json"), "--data-dir", str(tmp_path)]) == 2
+    assert "is a JSON list of single values, which holds no records" in capsys.readouterr().err
+    assert container_kind_of(tmp_path, '["a", 1]\n["b", 2]\n') == "text"
+
+
+def container_kind_of(folder, text):
+    (folder / "some").write_text(text)
+    return kind_of(folder / "some")
+
+
+def test_a_header_alone_has_a_proposal(tmp_path):
+    _, proposal = inspect(tmp_path, "orders.csv", "Order ID,Order Date,Order Total\n")
+    assert "order_id: Order ID" in proposal
+
+
+def test_a_sheet_of_notes_holds_up_no_inspection(tmp_path):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("notes.csv", "written by hand\n")
+        archive.writestr("orders.csv", "Order ID,Order Date,Order Total\nO1,2024-05-01,5.00\n")
+    lines, proposal = inspect(tmp_path, "export.zip", out.getvalue())
+    assert "  no records stand below its first line" in lines
+    assert "order_id: Order ID" in proposal
+
+
+def test_words_that_name_nobody_are_shown(tmp_path):
+    words = ["credit card", "in progress", "1号店", "中山路店"]
+    rows = [(f"O{number}", "2024-05-01", "1.00", words[number % 4]) for number in range(30)]
+    lines, _ = inspect(
+        tmp_path, "orders.csv", one_line_each("Order ID", "Order Date", "Order Total", "经手", rows=rows)
+    )
+    (line,) = [line for line in lines if "经手" in line and "credit" in line]
+    assert all(word in line for word in words)
+
+
 def test_the_profile_in_figures(tmp_path):
     content = one_line_each(
         "Order ID", "Order Date", "Order Total", "Colour",
@@ -316,7 +504,7 @@ def test_a_file_without_a_header_line(tmp_path):
         f"{number:08d},c{number}@example.com,2024-05-{1 + number % 28:02d},12.50\n" for number in range(40)
     )
     lines, proposal = inspect(tmp_path, "log_20240501.csv", content)
-    assert "  no header line: its first line is data already" in lines
+    assert "  no header line: its first line is taken for data, and not shown" in lines
     assert 'file: "log_*.csv"' in proposal
     assert "header: false" in proposal
     assert "c0@example.com" not in "\n".join(lines) + proposal
@@ -346,6 +534,8 @@ def test_each_sheet_of_a_workbook_has_its_own_proposal(tmp_path):
     assert [line for line in lines if line.startswith("Table ")] == ["Table 会员", "Table Orders"]
     proposals = {path.stem: path.read_text(encoding="utf-8") for path in (tmp_path / "data/sources/proposed").iterdir()}
     assert proposals.keys() == {"export_会员", "export_orders"}
+    # one source: the members are the customers of the orders
+    assert all("\nsource: export  #" in proposal for proposal in proposals.values())
     intake = Intake(tmp_path / "night")
     for proposal in proposals.values():
         write_layout(intake.settings.data_dir / "sources", proposal)

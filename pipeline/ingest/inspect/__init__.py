@@ -20,9 +20,10 @@ from pipeline.ingest.inspect.proposal import propose
 from pipeline.ingest.inspect.show import guess_lines, printable, profile_lines, section, trial_lines
 from pipeline.ingest.inspect.tables import open_table
 from pipeline.ingest.inspect.trial import try_landing
-from pipeline.ingest.inspect.wording import say
+from pipeline.ingest.inspect.wording import in_words, say
 from pipeline.ingest.keys import set_key
 from pipeline.ingest.rates import define_rates, read_rates
+from pipeline.ingest.read import UnreadableFile
 from pipeline.ingest.rows import read_rows
 from pipeline.ingest.rules import define_readers
 from pipeline.ingest.sources import read_layout
@@ -47,8 +48,13 @@ def inspect_file(path: Path, settings, layouts: dict, observed_at: datetime) -> 
             if part.failure:
                 lines += section(_table_title(part, language), [printable(part.failure)])
                 continue
-            table = open_table(opened, part, path.name, layouts, scratch)
-            lines += _inspect_table(table, settings, layouts, observed_at, scratch)
+            try:
+                table = open_table(opened, part, path.name, layouts, scratch)
+                lines += _inspect_table(table, settings, layouts, observed_at, scratch)
+            except UnreadableFile as error:
+                if not opened.is_container:
+                    raise
+                lines += section(_table_title(part, language), [printable(in_words(language, str(error)))])
     return lines
 
 
@@ -74,7 +80,8 @@ def _planned(con, table, settings, scratch):
     profiles = []
 
     def keep(con):
-        profiles.append(profile_records(con, table.names, table.readable.line_count, settings.reporting_currency))
+        expected, country = table.readable.line_count, settings.phone_country_code
+        profiles.append(profile_records(con, table.names, expected, settings.reporting_currency, country))
         return profiles[-1].records
 
     rows = read_rows(con, table.readable, table.form, scratch, keep)
@@ -114,7 +121,7 @@ def _inspect_table(table, settings, layouts, observed_at, scratch):
     if not plan.entities:
         return lines
     name = _free_name(table.file_name, table.part.label, settings, layouts)
-    text = propose(name, table.written, profile, plan, settings)
+    text = propose(name, _base_name(table.file_name), table.written, profile, plan, settings)
     drafted = scratch / f"{name}.yaml"
     drafted.write_text(text, encoding="utf-8")
     trial = try_landing(con, table, read_layout(drafted), settings, scratch, observed_at)
@@ -136,10 +143,11 @@ def _file_lines(path, opened, language):
     kind = "gzip" if is_gzip(path) else kinds[container_kind(path)]
     lines = [say(language, "size", size=path.stat().st_size, kind=kind)]
     if opened.is_container:
-        labels = ", ".join(printable(part.label) or "-" for part in opened.parts[:MAX_TABLES])
+        labels = ", ".join(printable(part.label) for part in opened.parts[:MAX_TABLES])
         more = f" (+{len(opened.parts) - MAX_TABLES})" if len(opened.parts) > MAX_TABLES else ""
-        lines.append(say(language, "tables", count=len(opened.parts), names=labels + more))
-    return [*lines, *(printable(note) for note in opened.notes)]
+        if labels:
+            lines.append(say(language, "tables", count=len(opened.parts), names=labels + more))
+    return [*lines, *(printable(in_words(language, note)) for note in opened.notes)]
 
 
 def _table_title(part, language):
@@ -151,10 +159,12 @@ def _form_lines(table, rows, language):
     mark = {"\t": "tab", "whitespace": "whitespace"}.get(form.dialect.delimiter, f'"{form.dialect.delimiter}"')
     lines = []
     if not table.part.is_rendition:
-        evidence = form.encoding.evidence or say(language, "all_utf8")
+        evidence = in_words(language, form.encoding.evidence) or say(language, "all_utf8")
         lines.append(say(language, "encoding", encoding=form.encoding.name, evidence=evidence))
         lines.append(say(language, "dialect", delimiter=mark, newline=table.original.newline))
-    if form.header_line:
+    if table.part.is_keyed:
+        lines.append(say(language, "keys", columns=len(table.names)))
+    elif form.header_line:
         lines.append(say(language, "header", line=form.header_line, columns=len(table.names)))
     else:
         lines.append(say(language, "no_header"))
@@ -164,7 +174,8 @@ def _form_lines(table, rows, language):
     # the evidence of the encoding stands above
     notes = [note for note in (*form.notes, *rows.notes) if note != form.encoding.evidence]
     warnings = [warning[language == "zh"] for warning in table.part.warnings]
-    return lines + [printable(note) for note in dict.fromkeys([*notes, *warnings])]
+    said = dict.fromkeys([*(in_words(language, note) for note in notes), *warnings])
+    return lines + [printable(note) for note in said]
 
 
 def _hint(file_name, label):
@@ -173,16 +184,21 @@ def _hint(file_name, label):
 
 def _free_name(file_name, label, settings, layouts):
     """A name for the layout after the file, without what looks like a date or number, that no layout or proposal has yet."""
-    stem = unicodedata.normalize("NFKC", file_name.split(".")[0]).lower()
-    if label and Path(label).stem.lower() != stem:
-        stem += f" {label.lower()}"
-    base = "_".join(re.sub(r"\d{3,}|[^\w]|_", " ", stem).split())[:60] or "export"
+    base = _base_name(file_name, label)
     proposed = settings.data_dir / "sources" / PROPOSED
     number, free = 1, base
     while free in layouts or (proposed / f"{free}.yaml").exists():
         number += 1
         free = f"{base}_{number}"
     return free
+
+
+def _base_name(file_name, label=""):
+    """A file's name as a word, with that of the table in it; the tables of one file have the same ids of customers."""
+    stem = unicodedata.normalize("NFKC", file_name.split(".")[0]).lower()
+    if label and Path(label).stem.lower() != stem:
+        stem += f" {label.lower()}"
+    return "_".join(re.sub(r"\d{3,}|[^\w]|_", " ", stem).split())[:60] or "export"
 
 
 def _saved(drafted, settings):

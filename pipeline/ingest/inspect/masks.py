@@ -96,11 +96,23 @@ IDENTIFYING = {
 MAX_WORD_LENGTH = 40
 DIGIT_RUN = re.compile(r"\d{4}")
 PERSON_NAME = re.compile(r"[A-Z][a-z'’-]+( [A-Z]\.?)?( [A-Z][a-z'’-]+){1,2}")
+# in any case: a name only where none of its words is one of exports (credit card, in progress)
+WORDS_LIKE_A_NAME = re.compile(r"[^\W\d_]['’\w-]+( [^\W\d_]\.?)?( [^\W\d_]['’\w-]+){1,2}")
+CHINESE_ADDRESS = re.compile(
+    r"[路街道巷弄村里同][^\d]{0,4}[\d一二三四五六七八九十百零]+\s*(号|弄|幢|栋|室|-|$)"
+    r"|[\d一二三四五六七八九十百零]+\s*(号楼|幢|栋|单元|室|弄)"
+)
+STREET = "street|st|road|rd|avenue|ave|lane|ln|drive|dr|close|court|ct|way|place|pl|square|sq|boulevard|blvd|terrace|crescent|row"
+ADDRESS = re.compile(
+    rf"\d+\w?,?\s+([\w.'’-]+\s+){{0,3}}({STREET})\b.*|[\w.' -]+(str\.|stra(ß|ss)e|weg|platz|gasse|allee)\s*\d+.*",
+    re.IGNORECASE,
+)
 # the hundred or so commonest: four Chinese in five bear one of them
 SURNAMES = set(
     "王李张刘陈杨黄赵吴周徐孙马朱胡郭何林高罗郑梁谢宋唐许韩邓冯曹彭曾肖田董潘袁蔡蒋余于杜叶程魏苏吕丁任卢姚沈钟姜崔谭陆范汪廖石"
     "贾韦夏付方邹熊白孟秦邱侯江尹薛闫雷龙黎史陶贺毛郝顾龚邵万覃武钱戴严莫孔向常"
 )
+DOUBLE_SURNAMES = ("欧阳", "司马", "上官", "诸葛", "司徒", "东方", "皇甫", "尉迟", "公孙", "慕容", "令狐", "夏侯")
 
 
 def may_be_personal(header: str) -> bool:
@@ -109,15 +121,45 @@ def may_be_personal(header: str) -> bool:
     return bool(concepts & IDENTIFYING or (concepts & PERSONAL_CONCEPTS and not concepts & PROPERTIES))
 
 
-def are_harmless_words(words: list[str]) -> bool:
-    """Whether the words of a column may be shown: short, without @ and long numbers, and hardly any like a person's name."""
-    named = sum(_is_like_a_name(word) for word in words)
+def are_harmless_words(words: list[str], is_known: bool = True) -> bool:
+    """Whether the words of a column may be shown: short, without @ and long numbers, no address, and hardly any like a name.
+
+    is_known: the column is mapped to one of no personal kind; of any other, names in any case are looked for.
+    """
+    named = sum(is_like_a_name(word, not is_known) for word in words)
     return all(is_harmless_word(word) for word in words) and 2 * named < max(len(words), 2)
 
 
 def is_harmless_word(word: str) -> bool:
-    """At most 40 characters, no @, no four digits in a row."""
-    return len(word) <= MAX_WORD_LENGTH and "@" not in word and not DIGIT_RUN.search(word)
+    """At most 40 characters, no @, no four digits in a row, no street with a number."""
+    return (
+        len(word) <= MAX_WORD_LENGTH and "@" not in word and not DIGIT_RUN.search(word) and not is_like_an_address(word)
+    )
+
+
+def is_like_a_name(word: str, in_any_case: bool = False) -> bool:
+    """Whether a cell is like a person's name: a Chinese one of a common surname, or two or three capitalised words.
+
+    in_any_case: also words in lower or upper case (bob lee), none of which is known from exports.
+    """
+    text = bare(word)
+    if 2 <= len(text) <= 4 and all("\u4e00" <= character <= "\u9fff" for character in text):
+        return text.startswith(DOUBLE_SURNAMES) or (len(text) <= 3 and text[0] in SURNAMES)
+    if PERSON_NAME.fullmatch(text):
+        return True
+    is_alike = in_any_case and WORDS_LIKE_A_NAME.fullmatch(text)
+    return bool(is_alike) and all(concept.startswith("?") for part in text.split() for concept in _spoken(part))
+
+
+def _spoken(word):
+    """The concepts of one word, itself as known where it is one to pass over (in, of)."""
+    return concepts_of(word) or ("",)
+
+
+def is_like_an_address(word: str) -> bool:
+    """Whether a cell is a street with the number of a house, or a house with that of a room."""
+    text = bare(word)
+    return bool(CHINESE_ADDRESS.search(text) or ADDRESS.fullmatch(text))
 
 
 def mask(cell: str, kind: str) -> str:
@@ -136,9 +178,3 @@ def mask(cell: str, kind: str) -> str:
     if len(text) > 20:
         return f"({len(text)})"
     return " ".join(f"{word[:1]}**" for word in text.split()[:3])
-
-
-def _is_like_a_name(word):
-    if 2 <= len(word) <= 3 and word[0] in SURNAMES:
-        return all("\u4e00" <= character <= "\u9fff" for character in word)
-    return bool(PERSON_NAME.fullmatch(word))

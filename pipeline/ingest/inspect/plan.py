@@ -206,7 +206,7 @@ def _summed(columns, constant):
 
 
 def _beside(table, guesses, plans):
-    """Customers whom another entity's file describes, and payments that an order's file tells of."""
+    """Customers whom another entity's file describes, their memberships, and payments that an order's file tells of."""
     main = plans[0]
     contract = load_contracts()[main.entity]
     found = []
@@ -225,6 +225,8 @@ def _beside(table, guesses, plans):
                 columns["source_customer_id"] = main.columns["source_customer_id"]
             if columns.keys() & {"source_customer_id", "email", "phone"}:
                 found.append(EntityPlan("customers", _in_order("customers", columns), fold=True))
+    if main.entity == "customers":
+        found += _memberships(table, guesses, main)
     payments = guesses["payments"]
     named = payments.matches.get("payment_id")
     # a bare `No` is the order's, or anything's
@@ -242,6 +244,24 @@ def _beside(table, guesses, plans):
             columns = {"order_id": main.columns["order_id"], "amount": main.columns["net"], **columns}
             found.append(EntityPlan("payments", _in_order("payments", columns), fold=main.fold))
     return found
+
+
+def _memberships(table, guesses, main):
+    """The subscriptions that a file of members tells of: what begins and ends, and is a plan, a fee or in some state."""
+    guess = guesses["subscriptions"]
+    names = {"source_customer_id", "started_at", "ended_at", "plan", "amount", "status"}
+    columns = {name: planned for name, planned in _plan(guess).columns.items() if name in names}
+    if not columns.keys() >= {"started_at", "ended_at"} or not columns.keys() & {"plan", "amount", "status"}:
+        return []
+    key = main.columns.get("source_customer_id")
+    if key is None or not key.header:
+        return []
+    columns["source_customer_id"] = key
+    member = next(column for column in table.columns if column.header == key.header)
+    if member.kind in ("id", "integer") and member.is_unique(table.records):
+        # one line a member: the next export has it again, in whatever order
+        columns["subscription_id"] = replace(key, is_sure=False)
+    return [EntityPlan("subscriptions", _in_order("subscriptions", columns))]
 
 
 def _with_one_customer_id(table, plans):

@@ -1,5 +1,6 @@
 """A text table's columns in figures: what kind of values, how many blank and distinct, the range, the words of categories."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 
@@ -7,8 +8,10 @@ import polars as pl
 
 from pipeline.ingest.contracts import Column
 from pipeline.ingest.inspect.moments import Moments, read_by, recount, settle_formats
-from pipeline.ingest.kinds import bare, kind_of
+from pipeline.ingest.inspect.words import concepts_of
+from pipeline.ingest.kinds import MOST, bare, kind_of
 from pipeline.ingest.layouts import Field
+from pipeline.ingest.phones import read_phone, region_of
 from pipeline.ingest.rules import Reading, typed_cell
 from pipeline.warehouse import frame, identifier, write_frame
 
@@ -18,8 +21,17 @@ MEASURED_AT_ONCE = 40
 # above it, distinct values are estimated (HyperLogLog, about 2 % off): exact ones would have to be held in memory
 EXACT_DISTINCT_RECORDS = 200_000
 MAX_WORDS = 60
+# no thousands and their decimals after a point: 3.254,41 and 12,5; and the other way round
+NEEDS_COMMA = re.compile(r"\.\d{3},\d|^[^,\d]*\d+,(\d{1,2}|\d{4,})(?!\d)[^,\d]*$|^[^,\d]*0\d*,\d+[^,\d]*$")
+NEEDS_POINT = re.compile(
+    r",\d{3}\.\d|^[^.\d]*\d+\.(\d{1,2}|\d{4,})(?!\d)[^.\d]*$|^[^.\d]*0\d*\.\d+[^.\d]*$|\d,\d{3},\d{3}"
+)
+# 2000 to 2040, in seconds
+EPOCHS = (946_684_800, 2_208_988_800)
 MOMENT_KINDS = ("date", "timestamp")
 NUMBER_KINDS = ("integer", "decimal", "money")
+# what phones of a shape that is not known look like
+UNSURE_KINDS = ("integer", "id", "text", "category", "decimal")
 WORD_KINDS = ("category", "boolean")
 BLANK_WORDS = "('', '-', '--', 'null', 'n/a', '#n/a', 'nan', '\\n')"
 
@@ -48,17 +60,22 @@ class ColumnProfile:
 
 @dataclass(frozen=True)
 class TableProfile:
-    """A text table. records: how many were read. sample: frame of text cells, in the order of the file, from 20 places."""
+    """A text table. records: how many were read. sample: frame of text cells, in the order of the file, from 20 places.
+
+    decimal: the mark of decimals in its numbers, a comma only where one cannot be read otherwise and none contradicts.
+    """
 
     columns: tuple[ColumnProfile, ...]
     records: int
     sample: pl.DataFrame
+    decimal: str = "."
 
 
-def profile_records(con, names: tuple[str, ...], expected: int, currency: str) -> TableProfile:
+def profile_records(con, names: tuple[str, ...], expected: int, currency: str, calling_code: str) -> TableProfile:
     """The profile of the view scratch.records, read twice and never held whole. expected: about how many records it has.
 
-    currency: whose sign amounts may carry. Every figure but the words of categories is of all records.
+    currency: whose sign amounts may carry. calling_code: of phone numbers without one.
+    Every figure but the words of categories is of all records.
     """
     step = max(1, expected // (SAMPLE_PLACES * SAMPLE_BLOCK))
     columns = ", ".join(identifier(name) for name in names)
@@ -69,14 +86,21 @@ def profile_records(con, names: tuple[str, ...], expected: int, currency: str) -
     sample = frame(con, f"select {columns} from scratch.sampled order by good_record limit {100 * SAMPLE_BLOCK}")
     cells = {name: tuple("" if cell is None else cell for cell in sample[name].to_list()) for name in names}
     kinds = {name: kind_of(list(cells[name])) for name in names}
+    epochs = {name: form for name in names if (form := epoch_format(name, cells[name]))}
+    kinds |= dict.fromkeys(epochs, "timestamp")
+    region = region_of(calling_code)
+    kinds |= {name: "phone" for name in names if kinds[name] in UNSURE_KINDS and are_phones(name, cells[name], region)}
+    decimal = decimal_mark([cell for name in names if kinds[name] in NUMBER_KINDS for cell in cells[name]])
     bared = pl.DataFrame(
         {name: [bare(cell) or None for cell in cells[name]] for name in names}, dict.fromkeys(names, pl.String)
     )
     write_frame(con, "scratch.bared", bared)
     moments = {
-        name: settle_formats(con, "scratch.bared", identifier(name)) for name in names if kinds[name] in MOMENT_KINDS
+        name: Moments((epochs[name],)) if name in epochs else settle_formats(con, "scratch.bared", identifier(name))
+        for name in names
+        if kinds[name] in MOMENT_KINDS
     }
-    reading = Reading("UTC", currency, currency, "0")
+    reading = Reading("UTC", currency, currency, "0", decimal)
     records, figures = 0, []
     # a few columns at a time: what is computed for a hundred at once takes gigabytes
     for begin in range(0, len(names), MEASURED_AT_ONCE):
@@ -109,7 +133,34 @@ def profile_records(con, names: tuple[str, ...], expected: int, currency: str) -
                 column_moments,
             )
         )
-    return TableProfile(tuple(found), records, sample)
+    return TableProfile(tuple(found), records, sample, decimal)
+
+
+def decimal_mark(cells: list[str]) -> str:
+    """The mark of decimals in a table's numbers: "," where some number cannot be read with a point, and all can with a comma."""
+    numbers = [bare(cell) for cell in cells if any(mark in cell for mark in ".,")]
+    needs_comma = any(NEEDS_COMMA.search(number) for number in numbers)
+    return "," if needs_comma and not any(NEEDS_POINT.search(number) for number in numbers) else "."
+
+
+def are_phones(header: str, cells: tuple[str, ...], region: str) -> bool:
+    """Whether a column named as one of phones holds numbers that exist in a region, in whatever shape."""
+    filled = [cell for cell in cells if cell.strip()]
+    if not filled or "phone" not in concepts_of(header):
+        return False
+    return sum(read_phone(cell, region, None) is not None for cell in filled) >= MOST * len(filled)
+
+
+def epoch_format(header: str, cells: tuple[str, ...]) -> str | None:
+    """epoch_s or epoch_ms where a column named as one of times holds whole numbers that count from 1970 to 2000..2040."""
+    filled = [bare(cell) for cell in cells if cell.strip()]
+    if not filled or "time" not in concepts_of(header):
+        return None
+    for form, digits, unit in (("epoch_s", 10, 1), ("epoch_ms", 13, 1000)):
+        fitting = [one for one in filled if len(one) == digits and one.isascii() and one.isdigit()]
+        if len(fitting) >= MOST * len(filled) and all(EPOCHS[0] <= int(one) // unit < EPOCHS[1] for one in fitting):
+            return form
+    return None
 
 
 def _measures(name, kind, moments, expected, reading):

@@ -33,15 +33,15 @@ class TableForm:
     is_rendition: bool = False
 
 
-def propose(name: str, form: TableForm, table: TableProfile, plan: Plan, settings) -> str:
-    """The YAML text of a plan with at least one entity. name: of the layout and its file."""
+def propose(name: str, source: str, form: TableForm, table: TableProfile, plan: Plan, settings) -> str:
+    """The YAML text of a plan with at least one entity. name: of the layout and its file; source: that of all tables beside."""
     language = settings.language
     columns = {column.header: column for column in table.columns}
     main = plan.entities[0]
     lines = [
         f"# {say(language, 'y_head', file=scalar(form.file_name))}",
         f"layout: {scalar(name)}",
-        f"source: {scalar(name)}  # {say(language, 'y_source')}",
+        f"source: {scalar(source)}  # {say(language, 'y_source')}",
         "match:",
     ]
     if form.has_header:
@@ -79,6 +79,8 @@ def _read_lines(form, table):
         options += [f"  delimiter: {scalar(form.delimiter)}", f"  encoding: {scalar(form.encoding)}"]
         if form.quote != '"' and form.delimiter != "whitespace":
             options.append(f"  quote: {scalar(form.quote)}")
+    if table.decimal == ",":
+        options.append('  decimal: ","')
     if not form.has_header:
         names = ", ".join(scalar(column.header) for column in table.columns)
         options += ["  header: false", f"  column_names: [{names}]"]
@@ -110,7 +112,9 @@ def _mapped(plan, columns, kinds):
 
 def _timezone_line(plan, columns, settings):
     moments = [column.moments for column in _mapped(plan, columns, MOMENT_KINDS) if column.moments]
-    has_offset = moments and all("%z" in form or form.endswith("Z") for one in moments for form in one.formats)
+    has_offset = moments and all(
+        "%z" in form or form.endswith("Z") or form.startswith("epoch_") for one in moments for form in one.formats
+    )
     phrase = "y_timezone_idle" if has_offset else "y_timezone"
     return f"timezone: {settings.business_timezone}  # {say(settings.language, phrase)}"
 

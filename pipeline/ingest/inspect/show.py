@@ -9,7 +9,7 @@ from pipeline.ingest.inspect.masks import are_harmless_words, mask, may_be_perso
 from pipeline.ingest.inspect.plan import Plan
 from pipeline.ingest.inspect.profile import MOMENT_KINDS, NUMBER_KINDS, WORD_KINDS, ColumnProfile, TableProfile
 from pipeline.ingest.inspect.trial import TRIAL_BYTES, Trial
-from pipeline.ingest.inspect.wording import kind_word, say
+from pipeline.ingest.inspect.wording import in_words, kind_word, say
 from pipeline.ingest.rules import FALSE_WORDS, TRUE_WORDS
 
 EXAMPLES, NAME_WIDTH, RANGE_WIDTH, EXAMPLE_WIDTH = 3, 30, 34, 60
@@ -75,7 +75,7 @@ def is_to_hide(column: ColumnProfile, mapped) -> bool:
     if column.kind == "integer" and not targets:
         return max(len(column.low.split(".")[0]), len(column.high.split(".")[0])) >= LONG_NUMBER
     if column.kind in WORD_KINDS:
-        return not are_harmless_words(list(column.words))
+        return not are_harmless_words(list(column.words), bool(targets))
     return False
 
 
@@ -161,7 +161,9 @@ def trial_lines(trial: Trial, language: str) -> list[str]:
     lines = [say(language, "trial_head", size=TRIAL_BYTES >> 20)] if trial.is_of_the_beginning else []
     for landing in trial.landings:
         if landing.failed:
-            lines.append(say(language, "would_fail", entity=landing.entity, why=printable(landing.failed)))
+            lines.append(
+                say(language, "would_fail", entity=landing.entity, why=printable(in_words(language, landing.failed)))
+            )
             continue
         lines.append(
             say(
@@ -182,5 +184,5 @@ def trial_lines(trial: Trial, language: str) -> list[str]:
                     "  " + say(language, "broken_rule", count=count, column=column or "", rule=rule, action=done)
                 )
     if trial.failed and not any(landing.failed for landing in trial.landings):
-        lines.append(printable(trial.failed))
+        lines.append(printable(in_words(language, trial.failed)))
     return lines

@@ -6,13 +6,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.ingest.containers import Opened, Part
-from pipeline.ingest.dialect import Dialect
+from pipeline.ingest.dialect import Dialect, records_of
+from pipeline.ingest.inspect.headers import is_header
 from pipeline.ingest.inspect.proposal import TableForm
 from pipeline.ingest.kinds import kind_of
 from pipeline.ingest.read import Profile, UnreadableFile, first_text, profile_file
 from pipeline.ingest.scan import unique_names
-from pipeline.ingest.text_form import TextForm, open_text
+from pipeline.ingest.text_form import TextForm, is_bare, open_text
 
+SAMPLE_ROWS = 1000
 TELLING_KINDS = ("email", "phone", "date", "timestamp", "decimal", "money")
 
 
@@ -42,8 +44,10 @@ def open_table(opened: Opened, part: Part, file_name: str, layouts: dict, scratc
     if not any(form.header):
         raise UnreadableFile("it holds no text but blanks; export it again")
     text = first_text(readable)
+    if form.layout is None and is_bare(text, form.header_line) and not is_header(form.header, []):
+        raise UnreadableFile("no records stand below its first line")
     if form.layout is None:
-        form = _without_personal_header(_spaced(form, text))
+        form = _without_personal_header(_spaced(form, text), text, part.is_keyed)
     has_header = form.header_line > 0
     written = TableForm(
         file_name=name,
@@ -73,9 +77,16 @@ def _spaced(form, text):
     return replace(form, dialect=Dialect("whitespace", "", ""), header_line=0, header=names)
 
 
-def _without_personal_header(form):
-    """A first line with an e-mail, a phone, a date or an amount in it is somebody's record, and is not shown as a header."""
-    if not form.header_line or not any(kind_of([cell]) in TELLING_KINDS for cell in form.header if cell):
+def _without_personal_header(form, text, is_keyed):
+    """A first line with an e-mail, a phone, a date or an amount in it is somebody's record, and is not shown as a header.
+
+    Nor is one of words alone that may be values. is_keyed: the columns are the keys of JSON or Parquet, no line.
+    """
+    if not form.header_line:
+        return form
+    rows = records_of(text.split("\n", form.header_line)[-1], form.dialect)[:SAMPLE_ROWS]
+    is_record = any(kind_of([cell]) in TELLING_KINDS for cell in form.header if cell)
+    if not is_record and (is_keyed or is_header(form.header, rows)):
         return form
     names = tuple(f"column_{place}" for place in range(1, len(form.header) + 1))
     return replace(form, header_line=0, header=names)
