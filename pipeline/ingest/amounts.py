@@ -92,14 +92,15 @@ def _has_own_signs(cell, stated, currency):
 
     One look for any sign comes first: most amounts that are not plain have groups of three alone.
     """
-    bare, own = _bare(cell), f"coalesce({stated}, {literal(currency)})"
-    known = ", ".join(literal(code + sign.upper()) for code, signs in CURRENCY_SIGNS.items() for sign in signs)
-    signs = (
-        f"regexp_extract({bare}, '^[+(-]*([^{NO_SIGN}]*)', 1)",
-        f"regexp_extract({bare}, '([^{NO_SIGN}]*)[-)]?$', 1)",
+    own = f"coalesce({stated}, {literal(currency)})"
+    signs = f"string_split(trim(regexp_replace({_bare(cell)}, '[{NO_SIGN}]+', ' ', 'g')), ' ')"
+    known = "|".join(
+        f"{code}(?:{'|'.join(re.escape(sign.upper()) for sign in some)})" for code, some in CURRENCY_SIGNS.items()
     )
-    are_own = " and ".join(f"({sign} in ('', {own}) or concat({own}, {sign}) in ({known}))" for sign in signs)
-    return f"case when not regexp_matches({bare}, '[^{NO_SIGN}]') then true else {are_own} end"
+    # one pattern and no list of words, which would be planned anew for every column of every file
+    is_foreign = f"sign <> '' and sign <> {own} and not regexp_full_match(concat({own}, sign), {literal(known)})"
+    none_foreign = f"len(list_filter({signs}, lambda sign: {is_foreign})) = 0"
+    return f"case when regexp_full_match({cell}, '[{NO_SIGN} ]*') then true else {none_foreign} end"
 
 
 def _digits(cell, mark):

@@ -184,6 +184,7 @@ def test_a_file_without_the_column_of_whole_names_tells_them_from_the_parts(tmp_
         ("USD", "US$-5", "-5"),
         ("USD", "(USD 5)", "-5"),
         ("USD", "1,000.50", "1000.5"),
+        ("USD", "１，０００．５", "1000.5"),
         ("USD", "￥100", None),
         ("USD", "100元", None),
         ("CNY", "￥100元", "100"),
