@@ -1,4 +1,4 @@
-"""What models, measures, baselines and derived features are called, as (English, Chinese): for reports, model cards and messages."""
+"""What models, measures, baselines, reasons and derived features are called, as (English, Chinese): for reports, cards and messages."""
 
 from pipeline.meanings import column_meaning
 
@@ -46,6 +46,38 @@ BASELINES = {
     "gradient boosting": ("gradient boosting", "梯度提升"),
     "actual": ("what came", "实际结果"),
     "logistic regression": ("logistic regression", "逻辑回归"),
+}
+# a kind of reason (a group of features), whatever its numbers are
+REASON_KINDS = {
+    "rhythm": ("time since the last order, against the usual gap", "距上次下单的时间（对照平常间隔）"),
+    "recent_orders": ("orders in the last 90 days", "近90天的订单数"),
+    "orders": ("orders so far", "累计订单数"),
+    "spend": ("average order", "平均客单价"),
+    "discounts": ("use of discounts", "折扣使用"),
+    "returns": ("returns", "退货"),
+    "cancellations": ("cancelled orders", "取消订单"),
+    "tickets": ("service tickets", "服务工单"),
+    "complaints": ("complaints", "投诉"),
+    "first_reply": ("wait for a first reply from service", "客服首次回复的等待时间"),
+    "service_rating": ("rating of service", "对客服的评分"),
+    "ratings": ("ratings given", "评价得分"),
+    "recommendation": ("recommendation score", "推荐分"),
+    "responses": ("answers to our messages", "对触达的回应"),
+    "contact": ("contacts in the last 90 days", "近90天的互动"),
+    "tenure": ("time as a customer", "成为客户的时长"),
+    "range": ("number of categories bought", "购买品类的多少"),
+    "taste": ("usual category", "主要品类"),
+    "channel": ("usual sales channel", "常用购买渠道"),
+    "instalments": ("payment in instalments", "分期付款"),
+    "payment": ("usual payment", "主要支付方式"),
+    "hours": ("orders on weekends", "周末下单"),
+    "subscriptions": ("active subscriptions", "有效订阅"),
+    "contract_end": ("days to the end of the contract", "距合约到期天数"),
+    "contract_age": ("age of the contract", "合约时长"),
+    "contract_history": ("renewals so far", "续约次数"),
+    "contract_plan": ("plan", "套餐"),
+    "contract_status": ("status of the contract", "合约状态"),
+    "contract_amount": ("amount a period", "每期费用"),
 }
 # features that the models derive from the facts
 DERIVED = {

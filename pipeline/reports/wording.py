@@ -1,7 +1,7 @@
 """How the pages speak: every fixed text as (English, Chinese), and numbers as a reader of either language writes them."""
 
 from pipeline.model_messages import explain_hold, split_message, translate
-from pipeline.model_names import BASELINES, MEASURES, MODELS, QUANTITIES
+from pipeline.model_names import BASELINES, MEASURES, MODELS, QUANTITIES, REASON_KINDS
 from pipeline.reports.model_wording import EVENTS, MODEL_TEXTS
 
 TEXTS = {
@@ -332,6 +332,10 @@ class Wording:
         if base in ("bias_share", "interval_coverage"):
             return self.signed_share(number) if base == "bias_share" else self.share(number)
         return self.decimal(number, 3 if abs(number) < 100 else 0)
+
+    def reason(self, kind):
+        """A kind of reason in words."""
+        return self._named(REASON_KINDS, kind)
 
     def quantity(self, what):
         """orders or spend in words."""

@@ -112,6 +112,17 @@ class Catalogue:
 
     tags: tuple[Tag, ...]
 
+    def value_names(self, column):
+        """{code: (English, Chinese)} of the values of a column of customer facts that is a tag as it stands; empty for no tag."""
+        return next(
+            (
+                {value.code: (value.name, value.name_zh) for value in tag.values}
+                for tag in self.tags
+                if tag.level == "customer" and tag.value_from == (f"facts.{column}",)
+            ),
+            {},
+        )
+
 
 def load_catalogue(*folders):
     """Read tag files from folders into one Catalogue.

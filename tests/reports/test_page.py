@@ -5,7 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from pipeline.reports.figures import read_changes, round_step
+from pipeline.model_names import REASON_KINDS
+from pipeline.models.contract_reasons import REASONS
+from pipeline.reports.figures import read_changes, read_churn, round_step
 from pipeline.reports.page import write_checks_page, write_page
 from pipeline.reports.wording import TEXTS, Wording
 from pipeline.tags.build import build_tags
@@ -91,6 +93,25 @@ def test_segments_say_what_they_are_and_spend(full, tmp_path, language):
         words = Wording(language)
         assert words("segment_size", words.count(count), words.share(share), words.share(spend)) in page
         assert f'<p class="said">{said}</p>' in page
+
+
+def test_reasons_are_counted_by_kind_whatever_their_numbers(full, tmp_path):
+    high = full.execute(
+        "select count(*), count(distinct reason_1) from scores.churn where churn_band = 'high'"
+    ).fetchone()
+    assert high[1] > 10
+    assert [(row["kind"], row["customer_count"]) for row in read_churn(full)["reasons"]] == [
+        ("complaints", high[0]),
+        ("rhythm", high[0]),
+    ]
+    assert "<div>time since the last order, against the usual gap</div>" in write(full, tmp_path)
+    assert "<div>距上次下单的时间（对照平常间隔）</div>" in write(full, tmp_path, "zh")
+
+
+def test_every_kind_of_reason_has_a_name():
+    kinds = {reason.code for reason in REASONS}
+    assert kinds == set(REASON_KINDS)
+    assert len(set(REASON_KINDS.values())) == len(kinds)
 
 
 def test_rows_that_do_not_add_up_are_said(tmp_path, catalogue):
