@@ -6,6 +6,7 @@ import polars as pl
 
 from pipeline import ops
 from pipeline.model_messages import word_return, word_status
+from pipeline.model_names import MODELS
 from pipeline.models import churn, contract_churn, expected_spend, next_purchase, rfm, segments
 from pipeline.models.churn import run_churn
 from pipeline.models.churn_reasons import NAMED
@@ -58,7 +59,7 @@ def score(night, report):
         "segments", segments.SCHEMA, lambda kept: run_segments(tonight, as_of, before, settings.seed, kept, *jumps)
     )
     for english, chinese in read_warnings(run):
-        night.warn(f"segments: {english}", f"客户分群：{chinese}")
+        night.warn(f"{MODELS['segments'][0]}: {english}", f"模型 {MODELS['segments'][1]}：{chinese}")
     past, used, rate = clv_past(night), (_last_params(night, "clv") or {}).get("used"), settings.discount_rate_yearly
     keep("clv", expected_spend.SCHEMA, lambda kept: run_clv(tonight, as_of, past, used, settings.seed, rate, kept))
 
