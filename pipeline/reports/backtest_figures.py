@@ -18,6 +18,7 @@ DIRECTIONS = {
     "rmse": -1,
     "mae": -1,
     "bias_share": None,
+    "came_share": None,
     "normalised_gini": 1,
     "correlation": 1,
     "pooled_squared_error": -1,
@@ -27,6 +28,7 @@ LEADING = ("auc", "log_loss", "orders_rmse", "spend_rmse", "orders_bias_share", 
 DECIDING = ("log_loss", "orders_rmse", "spend_rmse", "orders_pooled_squared_error", "spend_pooled_squared_error")
 DECILE = re.compile(r"(?:calibration_|(?P<what>orders|spend)_(?:\d+d_)?)?decile_\d\d")
 MOST_ORIGINS = 8
+TURNED = {"better": "worse", "worse": "better", "unclear": "unclear"}
 # standard deviations: two-sided 1 %
 BEYOND_CHANCE = 2.576
 
@@ -83,7 +85,8 @@ def _measures(rows):
         base = split_measure(row["metric"])
         if base is None or row["baseline"] in (None, "actual") or row["value"] is None:
             continue
-        found.append(row | {"base": base[1], "what": base[0], "verdict": _verdict(row, DIRECTIONS[base[1]])})
+        row = row | {"base": base[1], "what": base[0], "verdict": _verdict(row, DIRECTIONS[base[1]])}
+        found.append(_turn_bias(row) if base[1] == "bias_share" else row)
     coverage = [row for row in rows if row["metric"].endswith("_interval_coverage")]
     found += [
         row | {"base": "interval_coverage", "what": row["metric"].removesuffix("_interval_coverage"), "verdict": None}
@@ -91,6 +94,21 @@ def _measures(rows):
     ]
     places = {metric: place for place, metric in enumerate(LEADING)}
     return sorted(found, key=lambda row: (places.get(row["metric"], len(places)), row["metric"], row["baseline"] or ""))
+
+
+def _turn_bias(row):
+    """A bias as what came against the forecast, as all totals on the page: foretold / came - 1 becomes came / foretold - 1."""
+    value, low, high, baseline = (
+        None if bias is None or bias <= -1 else -bias / (1 + bias)
+        for bias in (row["value"], row["value_low"], row["value_high"], row["baseline_value"])
+    )
+    return row | {
+        "base": "came_share",
+        "value": value,
+        "value_low": high,
+        "value_high": low,
+        "baseline_value": baseline,
+    }
 
 
 def _against_the_best(rows):
@@ -185,6 +203,19 @@ def _candidates(rows, champions):
             in_use.add(champion)
         if row["metric"] not in cells or row["baseline"] == champion:
             cells[row["metric"]] = row | {"verdict": _verdict(row, -1) if row["baseline"] == champion else None}
+    # one that another was held against has no row of its own for that measure, but its figure stands there
+    for row in rows:
+        cells = found.get(row["baseline"])
+        if (
+            cells is not None
+            and row["metric"] in DECIDING
+            and row["metric"] not in cells
+            and row["baseline_value"] is not None
+        ):
+            known = {"value": row["baseline_value"], "value_low": None, "value_high": None, "verdict": None}
+            if row["candidate"] == _champion_of(row, champions):
+                known["verdict"] = TURNED.get(_verdict(row, -1))
+            cells[row["metric"]] = row | known
     if len(found) < 2:
         return []
     return [{"candidate": name, "is_in_use": name in in_use, "cells": cells} for name, cells in sorted(found.items())]
