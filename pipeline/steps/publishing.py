@@ -116,7 +116,9 @@ def publish_night(night, report):
     named, stale = {"as_of": day, "run_id": night.run_id}, []
 
     def record(_):
-        stale.extend(night.ledger.publish_night(day, night.run_id))
+        later = night.ledger.publish_night(day, night.run_id)
+        # one that its owner deleted is not missed
+        stale.extend(one for one in later if (settings.snapshots / f"{one}.duckdb").exists())
 
     if is_newest:
         commit = (night.scratch / "warehouse.duckdb", settings.warehouse)
