@@ -59,6 +59,7 @@ from pipeline.settings import Settings, SettingsError, read_settings
 from pipeline.steps.training_nights import describe_training
 from pipeline.tags.audiences import AUDIENCE_FOLDER, AudienceError, load_audiences
 from pipeline.tags.catalogue import CATALOGUE_FOLDER, CatalogueError, load_catalogue
+from pipeline.tags.rules import chinese_evidence
 from pipeline.transform.company_rules import load_company_rules
 from pipeline.transform.identity_rules import IdentityError, load_decisions, load_rules
 from pipeline.transform.survivorship import SurvivorshipError, load_survivorship
@@ -282,7 +283,9 @@ def run_audience(arguments):
     ):
         folder = settings.data_dir / "exports" / str(as_of) / "audiences"
         try:
-            counts = write_audiences(con, audiences, folder, arguments.names or None, settings.language)
+            counts = write_audiences(
+                con, audiences, folder, arguments.names or None, settings.language, _chinese_evidence(settings)
+            )
         except ValueError as error:
             raise SettingsError(str(error)) from None
     ledger = Ledger(settings.ledger)
@@ -295,6 +298,12 @@ def run_audience(arguments):
             f" {row['written']:,} written"
         )
     print(f"  {folder}")
+
+
+def _chinese_evidence(settings):
+    if settings.language != "zh":
+        return None
+    return chinese_evidence(load_catalogue(CATALOGUE_FOLDER, settings.data_dir / "tags"))
 
 
 def run_backup(arguments):
