@@ -22,7 +22,7 @@ MEASURES = {
     "rmse": ("RMSE", "均方根误差"),
     "mae": ("mean absolute error", "平均绝对误差"),
     "bias_share": ("bias of the total", "总量偏差"),
-    "came_share": ("what came against the forecast, total", "实际总量比预测"),
+    "came_share": ("total against the forecast", "实际总量比预测"),
     "normalised_gini": ("normalised Gini", "归一化基尼系数"),
     "correlation": ("correlation", "相关系数"),
     "pooled_squared_error": ("mean squared error, all cut-offs", "全部截点的均方误差"),

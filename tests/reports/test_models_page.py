@@ -154,7 +154,7 @@ def test_totals_and_biases_have_one_sign(tmp_path):
     con = warehouse([make_model_run(AS_OF, "clv", "used", "", 900)], [backtest("clv", rows)])
     page = page_of(con, tmp_path, "en")
     assert "128 foretold, 100 came (-22.0 % against the forecast)" in page
-    assert "orders: what came against the forecast, total" in page and "+28.2 %" not in page
+    assert "orders: total against the forecast" in page and "+28.2 %" not in page
     # the interval keeps its order; a forecast of nothing has no share
     assert "-33.3 % – -9.1 %" in page
     (one,) = read_models(con, AS_OF)[0]["tests"]
