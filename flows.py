@@ -59,6 +59,7 @@ from pipeline.settings import Settings, SettingsError, read_settings
 from pipeline.steps.training_nights import describe_training
 from pipeline.tags.audiences import AUDIENCE_FOLDER, AudienceError, load_audiences
 from pipeline.tags.catalogue import CATALOGUE_FOLDER, CatalogueError, load_catalogue
+from pipeline.tags.rules import chinese_evidence
 from pipeline.transform.company_rules import load_company_rules
 from pipeline.transform.identity_rules import IdentityError, load_decisions, load_rules
 from pipeline.transform.survivorship import SurvivorshipError, load_survivorship
@@ -87,7 +88,7 @@ def run_step(night, title, work):
 def nightly_flow(data_dir: str, as_of: str | None = None, full: bool = False) -> dict:
     """One night: inbox -> published warehouse, exports and report. Raises NightFailed, and yesterday stands."""
     settings = read_settings(Path(data_dir))
-    day = date.fromisoformat(as_of) if as_of else datetime.now(ZoneInfo(settings.business_timezone)).date()
+    day = date.fromisoformat(as_of) if as_of else _today(settings)
     started_at = datetime.now(UTC).replace(tzinfo=None)
     run_id = f"{day}-{started_at:%Y%m%dT%H%M%S}-{os.getpid()}"
     secure_folders(settings)
@@ -112,6 +113,7 @@ def _night(settings, day, run_id, started_at, full):
         night = Night(settings, day, run_id, started_at, full)
         if recovered == "completed":
             night.warn("completed an interrupted publication", "已补完上次中断的发布")
+        _warn_of_future(night)
         for title, work in STEPS:
             run_step(night, title, work)
     except BaseException as error:
@@ -139,6 +141,31 @@ def _night(settings, day, run_id, started_at, full):
     }
     create_markdown_artifact(key=f"night-{day}", markdown=_markdown(summary), description=f"The night of {day}")
     return summary
+
+
+def _today(settings):
+    return datetime.now(ZoneInfo(settings.business_timezone)).date()
+
+
+def _refuse_future(settings, day, option, is_allowed):
+    """A mistyped year would be the newest night for years, and every real one only a snapshot beside it."""
+    latest = _today(settings) + timedelta(days=1)
+    if day > latest and not is_allowed:
+        raise SettingsError(
+            f"{option} {day}: later than tomorrow ({latest} in {settings.business_timezone}), and every night until then would"
+            " only go to the snapshots; write an earlier date, or add --allow-future"
+        )
+
+
+def _warn_of_future(night):
+    newest = newest_as_of(night.settings)
+    if newest and night.as_of < newest and newest > _today(night.settings) + timedelta(days=1):
+        files = f"warehouse/warehouse.duckdb, warehouse/snapshots/{newest}.duckdb"
+        night.warn(
+            f"the night of {newest}, a date to come, is published: this one goes to the snapshots only; if that date was a"
+            f" mistake, delete {files} and run this night again",
+            f"已发布未来日期 {newest} 的结果，因此本次结果只存入 snapshots；如该日期有误，请删除 {files.replace(', ', '、')} 后重新运行",
+        )
 
 
 def _finish_publication(settings, ledger):
@@ -176,7 +203,7 @@ def print_summary(summary):
 def run_demo(arguments):
     """Write a demo shop's exports into the inbox and run a night."""
     settings = read_settings(arguments.data_dir)
-    as_of = arguments.as_of or datetime.now(ZoneInfo(settings.business_timezone)).date()
+    as_of = arguments.as_of or _today(settings)
     secure_folders(settings)
     print(f"Demo shop: {arguments.customers:,} customers, seed {arguments.seed}, as of {as_of}", flush=True)
     truth = settings.data_dir / "demo_truth"
@@ -195,16 +222,19 @@ def run_demo(arguments):
 
 def run_nightly(arguments):
     """Run one night."""
-    _check_folder(arguments.data_dir)
+    settings = _check_folder(arguments.data_dir)
+    if arguments.as_of:
+        _refuse_future(settings, arguments.as_of, "--as-of", arguments.allow_future)
     as_of = str(arguments.as_of) if arguments.as_of else None
     print_summary(nightly_flow(str(arguments.data_dir), as_of, arguments.full))
 
 
 def run_backfill(arguments):
     """Run the nights of a range of dates, oldest first."""
-    _check_folder(arguments.data_dir)
+    settings = _check_folder(arguments.data_dir)
     if arguments.from_date > arguments.to_date:
         raise SettingsError(f"--from {arguments.from_date} is after --to {arguments.to_date}; exchange them")
+    _refuse_future(settings, arguments.to_date, "--to", arguments.allow_future)
     day = arguments.from_date
     while day <= arguments.to_date:
         print_summary(nightly_flow(str(arguments.data_dir), str(day)))
@@ -253,7 +283,9 @@ def run_audience(arguments):
     ):
         folder = settings.data_dir / "exports" / str(as_of) / "audiences"
         try:
-            counts = write_audiences(con, audiences, folder, arguments.names or None, settings.language)
+            counts = write_audiences(
+                con, audiences, folder, arguments.names or None, settings.language, _chinese_evidence(settings)
+            )
         except ValueError as error:
             raise SettingsError(str(error)) from None
     ledger = Ledger(settings.ledger)
@@ -268,9 +300,18 @@ def run_audience(arguments):
     print(f"  {folder}")
 
 
+def _chinese_evidence(settings):
+    if settings.language != "zh":
+        return None
+    return chinese_evidence(load_catalogue(CATALOGUE_FOLDER, settings.data_dir / "tags"))
+
+
 def run_backup(arguments):
     """Write everything but the inbox and the key into one archive, also while a night runs."""
     settings = read_settings(arguments.data_dir)
+    folder = arguments.to.resolve().parent
+    if not folder.is_dir():
+        raise SettingsError(f"--to {arguments.to}: there is no folder {folder}; make it, or name another")
     if (settings.warehouse.parent / "publication.json").exists():
         # left by a crash, unless a night is publishing at this moment: that one holds the lock
         with suppress(Busy), lock(settings.warehouse.parent / "lock", {"backup": os.getpid()}):
@@ -363,7 +404,12 @@ def run_forget(arguments):
 def run_serve(arguments):
     """Serve nightly as a Prefect deployment on a schedule, in the business time zone."""
     settings = _check_folder(arguments.data_dir)
-    schedule = Cron(arguments.cron, timezone=settings.business_timezone)
+    try:
+        schedule = Cron(arguments.cron, timezone=settings.business_timezone)
+    except ValueError:
+        raise SettingsError(
+            f'--cron "{arguments.cron}": no schedule; write minute, hour, day, month and weekday, such as "0 2 * * *"'
+        ) from None
     with ExitStack() as stack:
         if not PREFECT_API_URL.value():
             # only a server of its own runs a schedule; the temporary one of a single flow run does not
@@ -410,6 +456,7 @@ def parse(arguments=None):
         added.set_defaults(run=run)
         return added
 
+    future = "take a date later than tomorrow; nights before it then only go to the snapshots"
     demo = command("demo", run_demo)
     demo.add_argument("--customers", type=_at_least_one, default=5000, help="how many (default: 5000)")
     demo.add_argument("--seed", type=int, default=20260101, help="the same seed, the same shop (default: 20260101)")
@@ -417,10 +464,12 @@ def parse(arguments=None):
     nightly = command("nightly", run_nightly)
     nightly.add_argument("--as-of", type=_date, help="a date in the business time zone (default: today)")
     nightly.add_argument("--full", action="store_true", help="land every kept raw file again")
+    nightly.add_argument("--allow-future", action="store_true", help=future)
     backfill = command("backfill", run_backfill)
     backfill.add_argument("--from", dest="from_date", type=_date, required=True)
     backfill.add_argument("--to", dest="to_date", type=_date, required=True)
     backfill.add_argument("--every", type=_days, default=1, help="days between nights, such as 7d (default: 1d)")
+    backfill.add_argument("--allow-future", action="store_true", help=future)
     command("inspect", run_inspect).add_argument("file", type=Path, metavar="FILE", help="an export of any kind")
     audience = command("audience", run_audience)
     audience.add_argument("names", nargs="*", metavar="NAME")

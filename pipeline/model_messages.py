@@ -333,16 +333,16 @@ def word_status(model, status, message):
     chinese, status_zh = translate(message), STATUS_ZH.get(status, status)
     said = message if message.startswith(status) else f"{status}: {message}"
     said_zh = chinese if chinese.startswith(status_zh) else f"{status_zh}：{chinese}"
-    name = MODELS[model][1] if model in MODELS else model
-    return f"{model}: {said}", f"模型 {name}：{said_zh}"
+    name, name_zh = MODELS.get(model, (model, model))
+    return f"{name}: {said}", f"模型 {name_zh}：{said_zh}"
 
 
 def word_return(model, before):
     """(English, Chinese) on a model that gives scores tonight and did not the night before."""
-    name = MODELS[model][1] if model in MODELS else model
+    name, name_zh = MODELS.get(model, (model, model))
     return (
-        f"{model}: in use from tonight, after {before}",
-        f"模型 {name}：本夜起启用（此前：{STATUS_ZH.get(before, before)}）",
+        f"{name}: in use from tonight, after {before}",
+        f"模型 {name_zh}：本夜起启用（此前：{STATUS_ZH.get(before, before)}）",
     )
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
 
+import duckdb
+
 ENVIRONMENT_PREFIX = "CUSTOMER_PIPELINE_"
 PURPOSES = ("service", "marketing", "profiling", "sharing")
 CHANNELS = ("email", "sms", "call", "post", "social", "any")
@@ -135,7 +137,11 @@ def read_settings(data_dir: Path, environment: Mapping[str, str] = os.environ) -
                 f'{path.name}: "{name}" must be {known[name].__name__}, not {type(value).__name__} ({value!r})'
             )
     settings = replace(Settings(data_dir=data_dir), **given)
-    _check(settings)
+    try:
+        _check(settings)
+    except SettingsError as error:
+        variable = ENVIRONMENT_PREFIX + re.match(r"\W*(\w*)", str(error))[1].upper()
+        raise SettingsError(f"{f'environment {variable}' if variable in environment else path.name}: {error}") from None
     return settings
 
 
@@ -171,6 +177,11 @@ def _check(settings):
         raise SettingsError(f'phone_country_code "{settings.phone_country_code}": write digits only, such as "86"')
     if not re.fullmatch(r"\d+(\.\d+)? ?[KMGT]i?B", settings.memory_limit):
         raise SettingsError(f'memory_limit "{settings.memory_limit}"; write a size such as "4GiB"')
+    if not _is_known_to_duckdb(settings.storage_version):
+        raise SettingsError(
+            f'storage_version "{settings.storage_version}" is none that DuckDB {duckdb.__version__} can write;'
+            ' write such as "v1.2.0"'
+        )
     at_least = {
         "rfm_window_days": 0,
         "rfm_hold_days": 0,
@@ -222,6 +233,17 @@ def _check(settings):
     for name in names:
         if names.count(name) > 1:
             raise SettingsError(f'[[database]]: two entries are named "{name}"; a name belongs to one delivery')
+
+
+def _is_known_to_duckdb(storage_version):
+    if storage_version == Settings.storage_version:
+        return True
+    try:
+        with duckdb.connect() as con:
+            con.execute("attach ':memory:' as probe (storage_version '" + storage_version.replace("'", "''") + "')")
+    except duckdb.Error:
+        return False
+    return True
 
 
 def _check_database(place, entry):

@@ -1,5 +1,6 @@
 """A night's drift: references kept, planted changes told, forecasts held against what came true at any as_of."""
 
+import re
 from datetime import date, datetime, timedelta
 from types import SimpleNamespace
 
@@ -8,9 +9,13 @@ import numpy as np
 import polars as pl
 import pytest
 
+from pipeline.model_names import IN_SHORT
+from pipeline.models.contract_reasons import CATEGORICAL, NUMERIC
 from pipeline.models.records import MODEL_RUN_SCHEMA, make_model_run
+from pipeline.models.segment_features import FEATURES as FEATURES_OF_SEGMENTS
 from pipeline.settings import Settings
-from pipeline.steps.drifting import drift
+from pipeline.steps.drifting import CLV_FACTS, SCORES, drift
+from pipeline.steps.realising import word_realised
 from pipeline.warehouse import write_frame
 
 AS_OF = date(2026, 6, 1)
@@ -117,8 +122,8 @@ def test_halved_orders_warn_on_a_night_that_only_scores_and_the_unmoved_do_not(m
         assert told == ({"order_count_90d"} if halved else set())
         assert len(night.warnings) == halved
     (english, chinese) = night.warnings[0]
-    assert "churn: 1 of 5 features moved since 2025-09-04" in english and "order_count_90d" in english
-    assert "5 个特征中有 1 项" in chinese and "order_count_90d" in chinese
+    assert "Churn: 1 of 5 features moved since 2025-09-04" in english and ": orders in 90 days " in english
+    assert chinese.startswith("模型 流失预测：5 个特征中有 1 项") and "：近90天订单数 " in chinese
     # the references are still those of the training, and the night before is still there
     assert night.con.sql("select distinct as_of from ops.drift_references").fetchall() == [(AS_OF,)]
     assert night.rows(f"as_of = date '{AS_OF}'") == first.rows()
@@ -277,7 +282,11 @@ def test_outcomes_are_counted_in_the_window_and_only_what_counts(shop):
     assert (orders["expected_value"], orders["actual_value"]) == (600, 130)
     assert (spend["expected_value"], spend["actual_value"]) == (75_000, 23_000)
     told = [english.split(" foretold")[0] for english, _ in shop.warnings]
-    assert told == ["clv: orders_90d_total", "clv: spend_90d_total"]
+    assert told == ["Lifetime value: orders", "Lifetime value: spend"]
+    assert shop.warnings[1] == (
+        f"Lifetime value: spend foretold on {THEN} for 90 days: ¥75,000, ¥23,000 came true (-69.3 %, over 300 customers; limit 20 %)",
+        f"模型 客户生命周期价值：{THEN} 对未来 90 天消费额的预测为 ¥75,000，实际为 ¥23,000（偏差 -69.3%，300 位客户，限值 20%）",
+    )
 
 
 def test_merged_ids_are_one_person_and_erased_ones_nobody(shop):
@@ -361,3 +370,31 @@ def test_a_snapshot_that_cannot_be_read_costs_no_night(shop):
     run(shop)
     assert realised(shop, "event_share")["reference_as_of"] == THEN
     assert any(broken.name in english and broken.name in chinese for english, chinese in shop.warnings)
+
+
+def test_chances_that_were_worse_than_none_are_warned_of_until_the_model_has_learnt_from_them():
+    row = {
+        "model": "next_purchase",
+        "name": "log_loss_over_base_rate",
+        "reference_as_of": THEN,
+        "horizon_days": 30,
+        "value": 0.0123,
+    }
+    over = THEN + timedelta(days=30)
+    for trained_on in (None, THEN, over - timedelta(days=1)):
+        english, chinese = word_realised(row, "CNY", trained_on)
+        assert english.startswith("Next purchase in 30 days: ") and english.endswith(
+            "do not act on them until it is trained anew"
+        )
+        assert chinese.startswith("模型 30天内再次购买：") and chinese.endswith("重新训练前请勿据此行动")
+    english, chinese = word_realised(row, "CNY", over)
+    assert english.endswith(f"it was trained anew since, on {over}") and chinese.endswith(f"此后已于 {over} 重新训练")
+
+
+def test_what_is_watched_has_a_short_name_in_both_languages():
+    scores = {name for names in SCORES.values() for name in names}
+    for name in {*NUMERIC, *CATEGORICAL, *FEATURES_OF_SEGMENTS, *CLV_FACTS, *scores}:
+        english, chinese = IN_SHORT[name]
+        assert (
+            not re.search("[_\u4e00-\u9fff]", english) and re.search("[\u4e00-\u9fff]", chinese) and "_" not in chinese
+        ), name

@@ -4,7 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import duckdb
@@ -379,6 +379,33 @@ def test_wrong_settings_exit_2_with_the_mend(tmp_path, settings, expected, capsy
     (tmp_path / "settings.toml").write_text(settings)
     assert flows.main(["nightly", "--data-dir", str(tmp_path)]) == 2
     assert expected in capsys.readouterr().err
+
+
+def test_a_schedule_that_is_none_is_told_in_one_line(tmp_path, capsys):
+    assert flows.main(["serve", "--data-dir", str(tmp_path), "--cron", "bad"]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1 and said[0].startswith('error: --cron "bad": no schedule; write')
+
+
+@pytest.mark.parametrize("folder", ["sources", "tags", "audiences"])
+def test_a_broken_file_is_named_with_its_folder_and_line(tmp_path, capsys, folder):
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / "bad.yaml").write_text("layout: bad\n  a: [\n")
+    assert flows.main(["nightly", "--data-dir", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert f"{tmp_path.name}/{folder}/bad.yaml line 2: " in said and said.endswith("; correct it\n")
+
+
+def test_a_date_to_come_is_refused_unless_allowed(tmp_path, capsys):
+    later = date.today() + timedelta(days=40)
+    for arguments in (["nightly", "--as-of", str(later)], ["backfill", "--from", "2026-11-01", "--to", str(later)]):
+        assert flows.main([*arguments, "--data-dir", str(tmp_path)]) == 2
+        said = capsys.readouterr().err
+        assert f"{arguments[-2]} {later}: later than tomorrow" in said and "add --allow-future" in said
+        assert not (tmp_path / "warehouse").exists()
+    # a date that is taken fails for want of data only
+    assert flows.main(["nightly", "--as-of", str(later), "--allow-future", "--data-dir", str(tmp_path)]) == 1
+    assert "no order data" in capsys.readouterr().err
 
 
 def test_no_data_at_all_fails_in_one_line(tmp_path, capsys):

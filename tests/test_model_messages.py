@@ -189,13 +189,13 @@ def test_english_left_within_a_part_is_found():
 def test_a_status_is_said_once():
     lacking = str(NotEnoughData("customers with an order", 50, 3))
     assert word_status("clv", "not enough data", lacking) == (
-        "clv: not enough data: customers with an order (needs 50, has 3)",
+        "Lifetime value: not enough data: customers with an order (needs 50, has 3)",
         "模型 客户生命周期价值：数据不足：有订单的客户（需要 50，现有 3）",
     )
     english, chinese = word_status(
         "churn", "held", next(said for said in OTHERS["churn"] if said.startswith("at the newest cut-off"))
     )
-    assert english.startswith("churn: held: at the newest") and chinese.startswith("模型 流失预测：暂不使用：最近截点")
+    assert english.startswith("Churn: held: at the newest") and chinese.startswith("模型 流失预测：暂不使用：最近截点")
 
 
 @pytest.mark.parametrize("names", [MODELS, MEASURES, BASELINES], ids=["models", "measures", "baselines"])

@@ -69,8 +69,15 @@ def test_a_whole_number_is_a_number(tmp_path):
         ("seed = true", {}, 'settings.toml: "seed" must be int, not bool (True)'),
         ("language = 1", {}, 'settings.toml: "language" must be str, not int (1)'),
         ("seed = ", {}, "settings.toml: not readable as TOML"),
-        ('language = "fr"', {}, 'language "fr" is not there; write "zh" or "en"'),
-        ('business_timezone = "Asia/Peking"', {}, 'business_timezone "Asia/Peking" is no IANA time zone'),
+        ('language = "fr"', {}, 'settings.toml: language "fr" is not there; write "zh" or "en"'),
+        (
+            "",
+            {"CUSTOMER_PIPELINE_LANGUAGE": "fr"},
+            'environment CUSTOMER_PIPELINE_LANGUAGE: language "fr" is not there',
+        ),
+        ('storage_version = "v9"', {}, 'settings.toml: storage_version "v9" is none that DuckDB'),
+        ('storage_version = "v1\'"', {}, "is none that DuckDB"),
+        ('business_timezone = "Asia/Peking"', {}, 'settings.toml: business_timezone "Asia/Peking" is no IANA'),
         ('business_timezone = "../etc/passwd"', {}, "is no IANA time zone"),
         ('reporting_currency = "yuan"', {}, "write an ISO 4217 code"),
         ('phone_country_code = "+86"', {}, 'write digits only, such as "86"'),
@@ -85,7 +92,7 @@ def test_a_whole_number_is_a_number(tmp_path):
         ("segment_jump_limit = 1.5", {}, '"segment_jump_limit" is 1.5'),
         ("", {"CUSTOMER_PIPELINE_HOLD_SEGMENT_JUMPS": "yes"}, 'HOLD_SEGMENT_JUMPS="yes": must be bool'),
         ("seed = -1", {}, '"seed" is -1; it must be 0 or more'),
-        ("psi_warning = 0", {}, '"psi_warning" is 0.0; write a number above 0, such as 0.25'),
+        ("psi_warning = 0", {}, 'settings.toml: "psi_warning" is 0.0; write a number above 0, such as 0.25'),
         ("realised_gap_warning = nan", {}, '"realised_gap_warning" is nan; write a number above 0'),
         ("daily_snapshots = 0", {}, '"daily_snapshots" is 0; it must be 1 or more'),
         ('memory_limit = "4 gigs"', {}, 'memory_limit "4 gigs"; write a size such as "4GiB"'),
@@ -112,6 +119,11 @@ def test_what_cannot_be_is_said_with_its_mend(tmp_path, text, environment, messa
     with pytest.raises(SettingsError) as error:
         settings_of(tmp_path, text, environment)
     assert message in str(error.value)
+
+
+def test_what_duckdb_can_write_is_a_storage_version(tmp_path):
+    for version in ("v1.0.0", "latest"):
+        assert settings_of(tmp_path, f'storage_version = "{version}"').storage_version == version
 
 
 def test_a_file_that_is_not_utf_8(tmp_path):

@@ -114,7 +114,13 @@ def _document(path):
         text = path.read_text(encoding="utf-8-sig")
         document = yaml.load(text, LOADER)  # noqa: S506 (it makes nothing but text, lists and dictionaries)
     except yaml.YAMLError as error:
-        raise ContractError(f"{path.name}: not readable as YAML: {' '.join(str(error).split())}") from error
+        mark, why = (
+            getattr(error, "problem_mark", None),
+            getattr(error, "problem", None) or " ".join(str(error).split()),
+        )
+        line = f" line {mark.line + 1}" if mark else ""
+        # a name alone could be of sources, tags or audiences
+        raise ContractError(f"{'/'.join(path.parts[-3:])}{line}: not readable as YAML: {why}; correct it") from error
     except RecursionError:
         raise ContractError(f"{path.name}: nested too deeply; write a layout as the ones that come with it") from None
     except UnicodeDecodeError as error:

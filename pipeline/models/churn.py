@@ -26,7 +26,7 @@ SCHEMA = {
     "as_of": pl.Date,
     "churn_probability": pl.Float64,
     "churn_band": pl.String,
-    **{f"reason_{rank}{language}": pl.String for language in ("", "_zh") for rank in (1, 2, 3)},
+    **{f"reason_{rank}{language}": pl.String for language in ("", "_zh", "_kind") for rank in (1, 2, 3)},
 }
 
 

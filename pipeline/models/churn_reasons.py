@@ -11,13 +11,18 @@ import numpy as np
 import polars as pl
 import polars.selectors as cs
 
-ORDER_CHANNELS_ZH = {
-    "online": "线上",
-    "store": "门店",
-    "app": "应用",
-    "marketplace": "电商平台",
-    "phone": "电话",
-}
+# whoever hands the facts in may add what their codes are called, as <column>_name and <column>_name_zh
+NAMED = ("top_category", "top_sales_channel", "top_payment_method")
+# told beside what it is for everybody: of a share or duration the average, of a category how many have the same
+AVERAGED = (
+    "discount_share",
+    "avg_first_reply_hours",
+    "avg_csat",
+    "avg_feedback_share",
+    "instalment_order_share",
+    "weekend_order_share",
+)
+OF_ALL = "_of_all"
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,41 @@ def _count(name, noun):
     is_one = pl.col(name) == 1
     many = pl.format("{} " + noun + "s", _whole(name))
     return pl.when(pl.col(name) == 0).then(pl.lit(f"no {noun}s")).when(is_one).then(pl.lit(f"1 {noun}")).otherwise(many)
+
+
+def _beside(words, name, unit="%"):
+    """The words, and in brackets what it is on average."""
+    number = (pl.col(name + OF_ALL) * (100 if unit == "%" else 1)).round(0).cast(pl.Int64)
+    return pl.when(number.is_null()).then(words).otherwise(pl.format("{} (average {}" + unit + ")", words, number))
+
+
+def _beside_zh(words, name, unit="%"):
+    number = (pl.col(name + OF_ALL) * (100 if unit == "%" else 1)).round(0).cast(pl.Int64)
+    return pl.when(number.is_null()).then(words).otherwise(pl.format("{}（平均{}" + unit + "）", words, number))
+
+
+def _share_words(name, none, some):
+    """How large a share is beside the average; one that is nothing has words of its own."""
+    words = pl.when(_percent(name) == 0).then(pl.lit(none)).otherwise(pl.format(some, _percent(name)))
+    return _beside(words, name)
+
+
+def _share_words_zh(name, none, some):
+    words = pl.when(_percent(name) == 0).then(pl.lit(none)).otherwise(pl.format(some, _percent(name)))
+    return _beside_zh(words, name)
+
+
+def _usual(name, words, words_zh):
+    """(English, Chinese): the value by its name, and how many of all customers have the same."""
+    share = (pl.col(name + OF_ALL) * 100).round(0).cast(pl.Int64)
+    percent = pl.when(share < 1).then(pl.lit("under 1")).otherwise(share.cast(pl.String))
+    percent_zh = pl.when(share < 1).then(pl.lit("不足1")).otherwise(share.cast(pl.String))
+    said = pl.format(words + ": {}", pl.coalesce(name + "_name", name))
+    said_zh = pl.format(words_zh + "：{}", pl.coalesce(name + "_name_zh", name))
+    return (
+        pl.when(share.is_null()).then(said).otherwise(pl.format("{} ({}% of customers)", said, percent)),
+        pl.when(share.is_null()).then(said_zh).otherwise(pl.format("{}（{}%的客户相同）", said_zh, percent_zh)),
+    )
 
 
 def _known(*names):
@@ -106,8 +146,8 @@ REASONS = (
         "discounts",
         ("discount_share", "coupon_order_share"),
         _known("discount_share"),
-        pl.format("discounts are {}% of purchases", _percent("discount_share")),
-        pl.format("折扣占消费的{}%", _percent("discount_share")),
+        _share_words("discount_share", "buys without discounts", "discounts are {}% of purchases"),
+        _share_words_zh("discount_share", "购买不用折扣", "折扣占消费的{}%"),
     ),
     Reason(
         "returns",
@@ -149,22 +189,26 @@ REASONS = (
         "first_reply",
         ("avg_first_reply_hours",),
         _known("avg_first_reply_hours"),
-        pl.format("waits {} hours for a first reply from service", _whole("avg_first_reply_hours")),
-        pl.format("客服首次回复平均{}小时", _whole("avg_first_reply_hours")),
+        _beside(
+            pl.format("waits {} hours for a first reply from service", _whole("avg_first_reply_hours")),
+            "avg_first_reply_hours",
+            "",
+        ),
+        _beside_zh(pl.format("等客服首次回复{}小时", _whole("avg_first_reply_hours")), "avg_first_reply_hours", "小时"),
     ),
     Reason(
         "service_rating",
         ("avg_csat",),
         _known("avg_csat"),
-        pl.format("rates service at {}%", _percent("avg_csat")),
-        pl.format("对客服的评分为{}%", _percent("avg_csat")),
+        _beside(pl.format("rates service at {}%", _percent("avg_csat")), "avg_csat"),
+        _beside_zh(pl.format("对客服的评分为{}%", _percent("avg_csat")), "avg_csat"),
     ),
     Reason(
         "ratings",
         ("avg_feedback_share", "feedback_count", "low_feedback_count_180d"),
         _known("avg_feedback_share"),
-        pl.format("ratings average {}%", _percent("avg_feedback_share")),
-        pl.format("评价平均得分{}%", _percent("avg_feedback_share")),
+        _beside(pl.format("rates us at {}%", _percent("avg_feedback_share")), "avg_feedback_share"),
+        _beside_zh(pl.format("评价得分{}%", _percent("avg_feedback_share")), "avg_feedback_share"),
     ),
     Reason(
         "recommendation",
@@ -213,39 +257,36 @@ REASONS = (
         "taste",
         ("top_category_share", "top_brand_share"),
         _known("top_category"),
-        pl.format("buys mostly {}", pl.col("top_category")),
-        pl.format("主要购买{}", pl.col("top_category")),
+        *_usual("top_category", "usual category", "主要品类"),
         ("top_category",),
     ),
     Reason(
         "channel",
         ("online_order_share",),
         _known("top_sales_channel"),
-        pl.format("orders mostly through {}", pl.col("top_sales_channel")),
-        pl.format("主要通过{}下单", pl.col("top_sales_channel").replace(ORDER_CHANNELS_ZH)),
+        *_usual("top_sales_channel", "usual sales channel", "常用购买渠道"),
         ("top_sales_channel",),
     ),
     Reason(
         "instalments",
         ("instalment_order_share",),
         _known("instalment_order_share"),
-        pl.format("pays {}% of orders in instalments", _percent("instalment_order_share")),
-        pl.format("{}%的订单分期付款", _percent("instalment_order_share")),
+        _share_words("instalment_order_share", "never pays in instalments", "pays {}% of orders in instalments"),
+        _share_words_zh("instalment_order_share", "从不分期付款", "{}%的订单分期付款"),
     ),
     Reason(
         "payment",
         (),
         _known("top_payment_method"),
-        pl.format("pays mostly by {}", pl.col("top_payment_method")),
-        pl.format("主要支付方式：{}", pl.col("top_payment_method")),
+        *_usual("top_payment_method", "usual payment", "主要支付方式"),
         ("top_payment_method",),
     ),
     Reason(
         "hours",
         ("weekend_order_share", "night_order_share"),
         _known("weekend_order_share"),
-        pl.format("{}% of orders on weekends", _percent("weekend_order_share")),
-        pl.format("周末订单占{}%", _percent("weekend_order_share")),
+        _share_words("weekend_order_share", "no orders on weekends", "{}% of orders on weekends"),
+        _share_words_zh("weekend_order_share", "周末从不下单", "周末订单占{}%"),
     ),
     Reason(
         "subscriptions",
@@ -284,13 +325,15 @@ def add_derived(facts):
 
     Columns that the facts lack are added as null, and NaN becomes null: the same expressions then hold whatever a shop delivers.
     """
-    needed = {*NUMERIC, *CATEGORICAL} - DERIVED
+    needed = {*NUMERIC, *CATEGORICAL, *(name + OF_ALL for name in (*AVERAGED, *NAMED))} - DERIVED
     absent = sorted(
         (needed | {"last_ticket_at", "last_interaction_at", "first_order_on", "order_day_count"}) - set(facts.columns)
     )
     facts = facts.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in absent)
     # what is no number is not known: words would stumble over it
     facts = facts.with_columns(cs.float().fill_nan(None))
+    unnamed = [f"{name}_name{language}" for name in NAMED for language in ("", "_zh")]
+    facts = facts.with_columns(pl.lit(None, pl.String).alias(name) for name in unnamed if name not in facts.columns)
     return facts.with_columns(
         gap_ratio=pl.col("recency_days") / pl.when(pl.col("avg_gap_days") > 0).then(pl.col("avg_gap_days")),
         expected_gap_days=(_days_since("first_order_on").clip(0) + SMOOTHING_DAYS)
@@ -310,8 +353,25 @@ def join_groups(reasons=REASONS, honest=HONEST_GROUPS, linked=LINKED_GROUPS):
     return tuple(kin), tuple(name for code in honest for name in names[code])
 
 
+def add_comparisons(customers):
+    """Customers plus <column>_of_all: the average of AVERAGED, and of NAMED the share of customers with the same value."""
+    averages = [
+        pl.col(name).cast(pl.Float64).mean().alias(name + OF_ALL) for name in AVERAGED if name in customers.columns
+    ]
+    shares = [
+        pl.when(pl.col(name).is_not_null())
+        .then(pl.col(name).count().over(name) / pl.col(name).count())
+        .alias(name + OF_ALL)
+        for name in NAMED
+        if name in customers.columns
+    ]
+    return customers.with_columns(averages + shares)
+
+
 def word_reasons(customers, contributions, reasons=REASONS):
-    """reason_1..3 and reason_1_zh..3_zh of each customer: a frame with customers' rows in their order.
+    """reason_1..3, reason_1_zh..3_zh and reason_1_kind..3_kind of each customer: a frame with customers' rows in their order.
+
+    A kind is the code of the group, the same whatever its numbers are.
 
     customers: facts with derived columns. contributions: float array (n_customers, len(reasons)), what each
     group adds to the log-odds of leaving. Only what raises them by 0.05 or more is a reason, the strongest
@@ -321,7 +381,7 @@ def word_reasons(customers, contributions, reasons=REASONS):
     rises = np.where(applies & (contributions >= SMALLEST_RISE), contributions, 0.0)
     strongest = np.argsort(-rises, axis=1, kind="stable")[:, :3]
     is_reason = np.take_along_axis(rises, strongest, axis=1) > 0
-    texts = {(rank, language): [] for rank in range(3) for language in ("", "_zh")}
+    texts = {(rank, language): [] for rank in range(3) for language in ("", "_zh", "_kind")}
     # the words of a group are put together only for the customers whom it concerns
     for position, reason in enumerate(reasons):
         chosen = (strongest == position) & is_reason
@@ -331,10 +391,11 @@ def word_reasons(customers, contributions, reasons=REASONS):
                 words = customers[rows].select(text=reason.words, text_zh=reason.words_zh)
                 texts[rank, ""].append(pl.DataFrame({"row": rows, "text": words["text"]}))
                 texts[rank, "_zh"].append(pl.DataFrame({"row": rows, "text": words["text_zh"]}))
+                texts[rank, "_kind"].append(pl.DataFrame({"row": rows, "text": reason.code}))
     return pl.DataFrame(
         {
             f"reason_{rank + 1}{language}": _scatter(texts[rank, language], len(customers))
-            for language in ("", "_zh")
+            for language in ("", "_zh", "_kind")
             for rank in range(3)
         }
     )

@@ -4,7 +4,7 @@ import polars as pl
 from scipy.special import expit
 
 from pipeline.models.bands import MARGIN, choose_bands
-from pipeline.models.churn_reasons import word_reasons
+from pipeline.models.churn_reasons import add_comparisons, word_reasons
 from pipeline.models.classifiers import encode
 from pipeline.models.event_files import model_from_dict, model_to_dict
 from pipeline.models.events import check_windows, describe_model, make_event_backtests, on_one_thread
@@ -43,7 +43,8 @@ def score_event(customers, model, schema, bands, previous_bands, reasons, reason
     The band is last night's while the probability lies within MARGIN of it. reasons: groups of features with their words, of
     which those that raise this customer's chance most above that of a typical one are told; reason_of: feature -> its group.
     """
-    customers = customers.sort("customer_id", "as_of")
+    # compared with everybody who is scored, not with those of a chunk
+    customers = add_comparisons(customers.sort("customer_id", "as_of"))
     probability, band = list(schema)[2:4]
     parts = [pl.DataFrame(schema=schema)]
     for start in range(0, len(customers), CHUNK_ROWS):

@@ -29,7 +29,7 @@ SCHEMA = {
     "as_of": pl.Date,
     "purchase_probability_30d": pl.Float64,
     "purchase_band": pl.String,
-    **{f"reason_{rank}{language}": pl.String for language in ("", "_zh") for rank in (1, 2, 3)},
+    **{f"reason_{rank}{language}": pl.String for language in ("", "_zh", "_kind") for rank in (1, 2, 3)},
 }
 
 

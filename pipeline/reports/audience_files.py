@@ -23,11 +23,12 @@ SCHEMA = {
 }
 
 
-def write_audiences(con, audiences, out_dir, names=None, language="zh"):
-    """Write <out_dir>/<audience>.csv for each audience: customer_id and the tags that are its reasons.
+def write_audiences(con, audiences, out_dir, names=None, language="zh", evidence=None):
+    """Write <out_dir>/<audience>.csv for each audience: customer_id and the tags that are its reasons, with their evidence.
 
     con: DuckDB connection to a warehouse, read-only will do. audiences: from load_audiences. names: codes to write, None
-    for all. Whom marts.contactability forbids marketing on the audience's channel is never written.
+    for all. evidence: {tag: SQL giving customer_id, value, evidence}, in place of that of tags.customer_tags.
+    Whom marts.contactability forbids marketing on the audience's channel is never written.
     Returns a frame with SCHEMA, one row per audience: matched = written + the three that are excluded.
     Raises ValueError for an unknown name, tag, value or column.
     """
@@ -39,11 +40,13 @@ def write_audiences(con, audiences, out_dir, names=None, language="zh"):
     out_dir = Path(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
     return pl.DataFrame(
-        [_write_one(con, audience, out_dir, language) for audience in chosen], schema=SCHEMA, orient="row"
+        [_write_one(con, audience, out_dir, language, evidence or {}) for audience in chosen],
+        schema=SCHEMA,
+        orient="row",
     )
 
 
-def _write_one(con, audience, out_dir, language):
+def _write_one(con, audience, out_dir, language, evidence):
     _check_tags(con, audience)
     try:
         matched, without_consent, unreachable, over_limit, written = con.execute(
@@ -63,7 +66,7 @@ def _write_one(con, audience, out_dir, language):
             f"{audience.file_name}, audience {audience.code}, where: {reason}; correct the condition"
         ) from fault
     path = out_dir / f"{audience.code}.csv"
-    write_csv(con, _listing(audience, language), path)
+    write_csv(con, _listing(audience, language, evidence), path)
     return (
         audience.code,
         audience.name,
@@ -103,7 +106,7 @@ def _check_tags(con, audience):
                 )
 
 
-def _listing(audience, language):
+def _listing(audience, language, evidence):
     is_zh = language == "zh"
     customer, reasons = ("客户编号", "入选原因") if is_zh else ("Customer id", "Reasons")
     name = "value_name_zh" if is_zh else "value_name"
@@ -111,10 +114,45 @@ def _listing(audience, language):
     listed = ", ".join(map(quote_text, audience.reasons)) or "null"
     order = " ".join(f"when {quote_text(tag)} then {place}" for place, tag in enumerate(audience.reasons))
     order = f"case tag {order} end" if order else "tag"
+    others = [
+        f"select customer_id, {quote_text(tag)} as tag, value, evidence from ({evidence[tag]})"
+        " where customer_id in (select customer_id from chosen)"
+        for tag in audience.reasons
+        if tag in evidence
+    ]
+    none = "select null::varchar as customer_id, null::varchar as tag, null::varchar as value, null::varchar as evidence limit 0"
+    opening, closing = ("（", "）") if is_zh else (" (", ")")
     return f"""
         with chosen as (
 
             select customer_id from ({audience.query}) where is_marketing_allowed
+
+        ),
+
+        evidence_of_language as (
+
+            {" union all ".join(others) or none}
+
+        ),
+
+        tagged as (
+
+            select
+                held.customer_id,
+                held.tag,
+                held.value,
+                held.value_name,
+                held.value_name_zh,
+                coalesce(evidence_of_language.evidence, held.evidence) as evidence
+
+            from tags.customer_tags as held
+
+            left join evidence_of_language
+                on held.customer_id = evidence_of_language.customer_id
+                and held.tag = evidence_of_language.tag
+                and held.value = evidence_of_language.value
+
+            where held.tag in ({listed}) and held.customer_id in (select customer_id from chosen)
 
         ),
 
@@ -123,12 +161,11 @@ def _listing(audience, language):
             select
                 customer_id,
                 string_agg(
-                    {name} || case when evidence is null then '' else ' (' || evidence || ')' end,
+                    {name} || case when evidence is null then '' else '{opening}' || evidence || '{closing}' end,
                     {quote_text(joiner)} order by {order}, value
                 ) as reasons
 
-            from tags.customer_tags
-            where tag in ({listed}) and customer_id in (select customer_id from chosen)
+            from tagged
             group by customer_id
 
         )

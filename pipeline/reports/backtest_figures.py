@@ -19,6 +19,7 @@ DIRECTIONS = {
     "rmse": -1,
     "mae": -1,
     "bias_share": None,
+    "came_share": None,
     "normalised_gini": 1,
     "correlation": 1,
     "pooled_squared_error": -1,
@@ -30,6 +31,7 @@ DECILE = re.compile(r"(?:calibration_|(?P<what>orders|spend|buyer)_(?:\d+d_)?)?d
 # of a chance, RMSE and Gini say what Brier score and AUC say, and the absolute error rewards a chance of zero: in ops.backtests only
 NOT_SHOWN = ("rmse", "mae", "normalised_gini")
 MOST_ORIGINS = 8
+TURNED = {"better": "worse", "worse": "better", "unclear": "unclear"}
 
 
 def find_champions(run):
@@ -86,7 +88,8 @@ def _measures(rows):
             continue
         if row["metric"] in NOT_SHOWN:
             continue
-        found.append(row | {"base": base[1], "what": base[0], "verdict": _verdict(row, DIRECTIONS[base[1]])})
+        row = row | {"base": base[1], "what": base[0], "verdict": _verdict(row, DIRECTIONS[base[1]])}
+        found.append(_turn_bias(row) if base[1] == "bias_share" else row)
     coverage = [row for row in rows if row["metric"].endswith("_interval_coverage")]
     found += [
         row | {"base": "interval_coverage", "what": row["metric"].removesuffix("_interval_coverage"), "verdict": None}
@@ -94,6 +97,21 @@ def _measures(rows):
     ]
     places = {metric: place for place, metric in enumerate(LEADING)}
     return sorted(found, key=lambda row: (places.get(row["metric"], len(places)), row["metric"], row["baseline"] or ""))
+
+
+def _turn_bias(row):
+    """A bias as what came against the forecast, as all totals on the page: foretold / came - 1 becomes came / foretold - 1."""
+    value, low, high, baseline = (
+        None if bias is None or bias <= -1 else -bias / (1 + bias)
+        for bias in (row["value"], row["value_low"], row["value_high"], row["baseline_value"])
+    )
+    return row | {
+        "base": "came_share",
+        "value": value,
+        "value_low": high,
+        "value_high": low,
+        "baseline_value": baseline,
+    }
 
 
 def _against_the_best(rows):
@@ -179,6 +197,19 @@ def _candidates(rows, champions):
             in_use.add(champion)
         if row["metric"] not in cells or row["baseline"] == champion:
             cells[row["metric"]] = row | {"verdict": _verdict(row, -1) if row["baseline"] == champion else None}
+    # one that another was held against has no row of its own for that measure, but its figure stands there
+    for row in rows:
+        cells = found.get(row["baseline"])
+        if (
+            cells is not None
+            and row["metric"] in DECIDING
+            and row["metric"] not in cells
+            and row["baseline_value"] is not None
+        ):
+            known = {"value": row["baseline_value"], "value_low": None, "value_high": None, "verdict": None}
+            if row["candidate"] == _champion_of(row, champions):
+                known["verdict"] = TURNED.get(_verdict(row, -1))
+            cells[row["metric"]] = row | known
     if len(found) < 2:
         return []
     return [{"candidate": name, "is_in_use": name in in_use, "cells": cells} for name, cells in sorted(found.items())]

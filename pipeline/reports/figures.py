@@ -253,7 +253,7 @@ def round_step(width):
 
 
 def read_churn(con):
-    """Churn bands with the value at stake, and the most named reasons of the high band; None without scores."""
+    """Churn bands with the value at stake, and the kinds of reasons named most in the high band; None without scores."""
     if not has_rows(con, "scores.churn"):
         return None
     bands = fetch_dicts(
@@ -284,24 +284,19 @@ def read_churn(con):
         """
         with reasons as (
 
-            select reason_1 as name, reason_1_zh as name_zh from scores.churn where churn_band = 'high'
-            union all
-            select reason_2, reason_2_zh from scores.churn where churn_band = 'high'
-            union all
-            select reason_3, reason_3_zh from scores.churn where churn_band = 'high'
+            select unnest([reason_1_kind, reason_2_kind, reason_3_kind]) as kind from scores.churn where churn_band = 'high'
 
         )
 
         select
-            name,
-            name_zh,
+            kind,
             count(*) as customer_count,
             count(*) / nullif((select count(*) from scores.churn where churn_band = 'high'), 0) as customer_share
 
         from reasons
-        where name is not null
-        group by name, name_zh
-        order by customer_count desc, name
+        where kind is not null
+        group by kind
+        order by customer_count desc, kind
         limit 8
         """,
     )

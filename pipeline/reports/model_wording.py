@@ -40,8 +40,8 @@ MODEL_TEXTS = {
         "本次不给出评分：需要 {1}，现有 {2}（{0}）。",
     ),
     "no_backtest": (
-        "Nothing is foretold here, so there is no outcome to be held against; see its drift below.",
-        "该模型不作预测，没有可对照的结果；漂移情况见下。",
+        "Nothing is foretold here, so there is no outcome to be held against.",
+        "该模型不作预测，没有可对照的结果。",
     ),
     "no_backtest_yet": (
         "It could not be tested on the past yet: that takes orders over at least two horizons.",

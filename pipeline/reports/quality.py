@@ -1,18 +1,8 @@
 """What the report says of the data itself: rows accounted for, files, checks and what no source delivers."""
 
+from pipeline.ops import absent_entities
 from pipeline.reports.figures import fetch_dicts, has_rows
 from pipeline.reports.wide import quote_text
-
-# a column that is empty for everyone tells that no source delivers its entity
-ENTITY_COLUMNS = (
-    ("item_count", "order lines", "订单明细"),
-    ("return_count", "returns", "退货"),
-    ("ticket_count", "service tickets", "服务工单"),
-    ("interaction_count", "interactions", "客户互动"),
-    ("feedback_count", "feedback", "评价与调研"),
-    ("active_subscription_count", "subscriptions", "订阅"),
-    ("loyalty_tier", "loyalty membership", "会员等级"),
-)
 
 
 def read_quality(con, as_of, run_id=None):
@@ -44,7 +34,8 @@ def read_quality(con, as_of, run_id=None):
             select distinct
                 file_name,
                 status,
-                concat_ws('; ', nullif(message, ''), 'columns changed: ' || nullif(schema_change, '')) as message
+                message,
+                schema_change
             from ops.files
             where {of_run} and (message <> '' or schema_change <> '')
             order by all
@@ -52,13 +43,8 @@ def read_quality(con, as_of, run_id=None):
             """,
         )
     quality["checks"] = read_check_counts(con, of_night)
-    counted = ", ".join(f"count({column})" for column, _, _ in ENTITY_COLUMNS)
-    counts = con.execute(f"select {counted} from marts.customer_facts").fetchone()
-    quality["absent"] = [
-        {"name": name, "name_zh": name_zh}
-        for count, (_, name, name_zh) in zip(counts, ENTITY_COLUMNS, strict=True)
-        if not count
-    ]
+    # the night's warning names the same
+    quality["absent"] = absent_entities(quality["rows"])
     return quality
 
 

@@ -1,7 +1,7 @@
 """How the pages speak: every fixed text as (English, Chinese), and numbers as a reader of either language writes them."""
 
 from pipeline.model_messages import explain_hold, split_message, translate
-from pipeline.model_names import BASELINES, MEASURES, MODELS, QUANTITIES
+from pipeline.model_names import BASELINES, MEASURES, MODELS, QUANTITIES, REASON_KINDS
 from pipeline.reports.model_wording import EVENTS, MODEL_TEXTS
 
 TEXTS = {
@@ -65,6 +65,7 @@ TEXTS = {
     "share_customers": ("customers", "客户占比"),
     "share_spend": ("spend", "消费占比"),
     "comma": (", ", "、"),
+    "semicolon": ("; ", "；"),
     "colon": (": ", "："),
     "full_stop": (".", "。"),
     "cut_points": (
@@ -127,8 +128,8 @@ TEXTS = {
     ),
     "largest_moves": ("Largest moves: ", "最大的迁移："),
     "fitted_since": (
-        "The cut-points are newer than that night, so some moved because others did.",
-        "切分点晚于该次运行，部分迁移由其他客户的变化引起。",
+        "The cut-points are newer than that night, so some may have moved because others did.",
+        "切分点晚于该次运行，部分迁移可能由其他客户的变化引起。",
     ),
     "then": ("then", "当时"),
     "now": ("now", "现在"),
@@ -145,8 +146,8 @@ TEXTS = {
         "由数据自动划分的客户群。说明文字给出中位数（注明处为平均值）并列全部分群客户；与平均的倍数及其下数字均为平均值。",
     ),
     "segment_size": (
-        "{0} customers: {1} of those grouped, {2} of the spend",
-        "{0} 位客户：占分群客户 {1}，消费占比 {2}",
+        "{0} customers, {1} of the spend",
+        "{0} 位客户，消费占比 {1}",
     ),
     "no_segments": ("No behaviour segments tonight: {0}", "本次没有行为客群：{0}"),
     "plain": ("close to the average in everything", "各项均接近平均"),
@@ -208,11 +209,12 @@ TEXTS = {
     "share": ("share", "占比"),
     "rows_column": ("rows", "行数"),
     "files": ("Notes on files", "文件说明"),
+    "columns_changed": ("columns changed: {0}", "列有变化：{0}"),
     "status": ("status", "状态"),
     "message": ("message", "说明"),
     "absent": (
-        "Not delivered by any source: {0}. What needs it is left out.",
-        "没有来源提供：{0}。依赖它的内容已略去。",
+        "Not delivered by any source: {0}. What needs them is left out.",
+        "没有来源提供：{0}。依赖它们的内容已略去。",
     ),
     "complete": ("Every kind of data that the report uses is delivered.", "报告用到的各类数据均已提供。"),
     "no_consent": (
@@ -329,9 +331,13 @@ class Wording:
         """The value of a measure: a bias as a share, all else as a plain number."""
         if number is None:
             return ""
-        if base in ("bias_share", "interval_coverage"):
-            return self.signed_share(number) if base == "bias_share" else self.share(number)
+        if base in ("came_share", "interval_coverage"):
+            return self.signed_share(number) if base == "came_share" else self.share(number)
         return self.decimal(number, 3 if abs(number) < 100 else 0)
+
+    def reason(self, kind):
+        """A kind of reason in words."""
+        return self._named(REASON_KINDS, kind)
 
     def quantity(self, what):
         """orders or spend in words."""
@@ -386,7 +392,11 @@ class Wording:
 
     def entity(self, name):
         """An entity's name; one that is not known stays as it is."""
-        return ENTITIES.get(name, name) if self.language == "zh" else name
+        return ENTITIES.get(name, name) if self.language == "zh" else name.replace("_", " ")
+
+    def entities(self, names):
+        """Their names, listed."""
+        return self("comma").join(map(self.entity, names))
 
     def count(self, number):
         """12,345; short above ten million."""

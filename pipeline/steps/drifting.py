@@ -5,6 +5,7 @@ import json
 import polars as pl
 
 from pipeline import ops
+from pipeline.model_names import MODELS, drifted_name
 from pipeline.models import contract_reasons, spend_boosting
 from pipeline.models.churn_reasons import add_derived
 from pipeline.models.drift import (
@@ -63,7 +64,7 @@ def drift(night, looked_at, report):
     write_frame(
         night.con, "ops.drift_references", pl.DataFrame(references, REFERENCE_SCHEMA).sort("model", "kind", "name")
     )
-    _warn(night, table, {row["version"] for row in kept})
+    _warn(night, table, {row["version"] for row in kept}, {model: run.get("trained_on") for model, run in runs.items()})
     report("ops.drift", len(table))
 
 
@@ -166,18 +167,23 @@ def _compare_with_kept(night, run, kind, rows, names, kept):
     return found, _make_references(night, run, kind, rows, names, night.as_of)
 
 
-def _warn(night, table, versions):
-    """One line a model and kind of what passed its limit. versions: of the models that there are references of."""
+def _warn(night, table, versions, trained_on):
+    """One line a model and kind of what passed its limit. versions: of the models that there are references of; trained_on: by model."""
     warned = table.filter(pl.col("status") == WARNING)
     for (model, kind), rows in warned.group_by("model", "kind", maintain_order=True):
         if kind == "realised":
             for row in rows.iter_rows(named=True):
-                night.warn(*word_realised(row))
+                night.warn(*word_realised(row, night.settings.reporting_currency, trained_on.get(model)))
             continue
         of = len(table.filter((pl.col("model") == model) & (pl.col("kind") == kind)))
         rows = rows.sort("value", "name", descending=[True, False])
-        worst = ", ".join(f"{row['name']} {row['value']:.2f}" for row in rows.head(5).iter_rows(named=True))
-        more = " ..." if len(rows) > 5 else ""
+        worst, worst_zh = (
+            ", ".join(
+                f"{drifted_name(name)[place]} {psi:.2f}" for name, psi in rows.head(5).select("name", "value").rows()
+            )
+            for place in (0, 1)
+        )
+        more, (called, called_zh) = " ..." if len(rows) > 5 else "", MODELS.get(model, (model, model))
         limit, since = night.settings.psi_warning, rows["reference_as_of"].min()
         nouns = {"feature": ("features", "个特征"), "score": ("scores", "项评分")}[kind]
         is_new = kind == "score" and rows["version"][0] not in versions
@@ -196,8 +202,8 @@ def _warn(night, table, versions):
                 "模型已重新训练：请核对评分含义是否改变",
             )
         night.warn(
-            f"{model}: {len(rows)} of {of} {nouns[0]} moved since {since} (population stability index at least {limit}):"
+            f"{called}: {len(rows)} of {of} {nouns[0]} moved since {since} (population stability index at least {limit}):"
             f" {worst}{more}; {mend[0]}",
-            f"模型 {model}：{of} {nouns[1]}中有 {len(rows)} 项自 {since} 以来分布明显漂移（群体稳定性指数 PSI 不低于 {limit}）："
-            f"{worst}{more}；{mend[1]}",
+            f"模型 {called_zh}：{of} {nouns[1]}中有 {len(rows)} 项自 {since} 以来分布明显漂移（群体稳定性指数 PSI 不低于 {limit}）："
+            f"{worst_zh}{more}；{mend[1]}",
         )

@@ -100,7 +100,7 @@ def ingest(night, report):
     absent = ops.absent_entities(night.landings)
     if absent:
         night.warn(
-            f"no file delivers {', '.join(absent)}: what needs them is left out",
+            f"no file delivers {', '.join(absent).replace('_', ' ')}: what needs them is left out",
             f"没有文件提供{'、'.join(load_contracts()[entity].meaning['zh'] for entity in absent)}：依赖它们的内容已省略",
         )
     return landed

@@ -10,6 +10,7 @@ from pipeline.reports.exports import write_exports
 from pipeline.reports.page import write_checks_page, write_page
 from pipeline.steps.building import is_newest_night
 from pipeline.steps.model_files import prune_models
+from pipeline.tags.rules import chinese_evidence
 from pipeline.warehouse import (
     copy_schemas,
     prune_snapshots,
@@ -62,8 +63,9 @@ def write_out(night, report):
     """Exports and the page."""
     settings, con = night.settings, night.con
     rows = write_exports(con, night.scratch / "exports", settings.language, settings.workbook_max_customers)
+    evidence = chinese_evidence(night.catalogue) if settings.language == "zh" else None
     audiences = write_audiences(
-        con, night.audiences, night.scratch / "exports" / "audiences", language=settings.language
+        con, night.audiences, night.scratch / "exports" / "audiences", language=settings.language, evidence=evidence
     )
     rows["audiences"] = int(audiences["written"].sum())
     for name, count in rows.items():
@@ -116,7 +118,9 @@ def publish_night(night, report):
     named, stale = {"as_of": day, "run_id": night.run_id}, []
 
     def record(_):
-        stale.extend(night.ledger.publish_night(day, night.run_id))
+        later = night.ledger.publish_night(day, night.run_id)
+        # one that its owner deleted is not missed
+        stale.extend(one for one in later if (settings.snapshots / f"{one}.duckdb").exists())
 
     if is_newest:
         commit = (night.scratch / "warehouse.duckdb", settings.warehouse)

@@ -8,6 +8,7 @@ import polars as pl
 
 from pipeline.models.drift import NOT_YET
 from pipeline.models.realised import judge_amount, judge_event
+from pipeline.reports.wording import Wording
 from pipeline.transform.build import build_outcomes, start_of_day_utc
 from pipeline.warehouse import attach, frame, has_table, identifier, value
 
@@ -221,21 +222,38 @@ def _named(model, column):
     """
 
 
-def word_realised(row):
-    """What a warning says of a row that is off its limit: (English, Chinese)."""
-    model, day, days = row["model"], row["reference_as_of"], row["horizon_days"]
+def word_realised(row, currency, trained_on=None):
+    """What a warning says of a row that is off its limit: (English, Chinese). trained_on: when the model was last trained."""
+    is_learnt = trained_on is not None and trained_on >= row["reference_as_of"] + timedelta(days=row["horizon_days"])
+    return tuple(_word_realised(row, Wording(language, currency), trained_on, is_learnt) for language in ("en", "zh"))
+
+
+def _word_realised(row, words, trained_on, is_learnt):
+    model, day, days, is_zh = (
+        words.model(row["model"]),
+        row["reference_as_of"],
+        row["horizon_days"],
+        words.language == "zh",
+    )
     if row["name"] == "log_loss_over_base_rate":
+        if is_zh:
+            mend = f"此后已于 {trained_on} 重新训练" if is_learnt else "重新训练前请勿据此行动"
+            return f"模型 {model}：{day} 给出的概率在 {days} 天内的表现不如人人相同的概率（对数损失差 {row['value']:+.4f}），{mend}"
+        mend = (
+            f"it was trained anew since, on {trained_on}"
+            if is_learnt
+            else "do not act on them until it is trained anew"
+        )
         return (
             f"{model}: the chances given on {day} did worse over {days} days than the same chance for everyone"
-            f" (log loss {row['value']:+.4f}): do not act on them until it is trained anew",
-            f"模型 {model}：{day} 给出的概率在 {days} 天内的表现不如人人相同的概率（对数损失差 {row['value']:+.4f}），"
-            "重新训练前请勿据此行动",
+            f" (log loss {row['value']:+.4f}): {mend}"
         )
-    places = 3 if row["name"] == "event_share" else 0
-    foretold, came = (f"{row[name]:,.{places}f}" for name in ("expected_value", "actual_value"))
+    name = words.gap_name(row["model"], row["name"])
+    foretold, came = (words.gap_value(row["name"], row[column]) for column in ("expected_value", "actual_value"))
+    gap, limit, count = words.signed_share(row["value"]), words.share(row["warning_limit"], 0), f"{row['row_count']:,}"
+    if is_zh:
+        return f"模型 {model}：{day} 对未来 {days} 天{name}的预测为 {foretold}，实际为 {came}（偏差 {gap}，{count} 位客户，限值 {limit}）"
     return (
-        f"{model}: {row['name']} foretold on {day} for {days} days was {foretold}, {came} came true ({row['value']:+.0%},"
-        f" over {row['row_count']:,} customers; limit {row['warning_limit']:.0%})",
-        f"模型 {model}：{day} 对未来 {days} 天的预测（{row['name']}）为 {foretold}，实际为 {came}（偏差 {row['value']:+.0%}，"
-        f"{row['row_count']:,} 位客户，限值 {row['warning_limit']:.0%}）",
+        f"{model}: {name} foretold on {day} for {days} days: {foretold}, {came} came true ({gap}, over {count} customers;"
+        f" limit {limit})"
     )

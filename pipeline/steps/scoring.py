@@ -6,8 +6,10 @@ import polars as pl
 
 from pipeline import ops
 from pipeline.model_messages import word_return, word_status
+from pipeline.model_names import MODELS
 from pipeline.models import churn, contract_churn, expected_spend, next_purchase, rfm, segments
 from pipeline.models.churn import run_churn
+from pipeline.models.churn_reasons import NAMED
 from pipeline.models.clv import run_clv
 from pipeline.models.contract_churn import run_contract_churn
 from pipeline.models.next_purchase import run_next_purchase
@@ -33,7 +35,7 @@ def score(night, report):
     """RFM, segments, lifetime value, churn, the next purchase and, where there are subscriptions, churn of contracts."""
     con, as_of, settings = night.con, night.as_of, night.settings
     con.execute("create schema if not exists scores")
-    tonight = frame(con, model_facts("marts.customer_facts") + " order by customer_id")
+    tonight = name_values(frame(con, model_facts("marts.customer_facts") + " order by customer_id"), night.catalogue)
     runs, backtests = [night.horizon_run], [pl.DataFrame(schema=BACKTEST_SCHEMA)]
     if night.horizon_run["status"] != "used":
         night.warn(*word_status("horizon", night.horizon_run["status"], night.horizon_run["message"]))
@@ -57,7 +59,7 @@ def score(night, report):
         "segments", segments.SCHEMA, lambda kept: run_segments(tonight, as_of, before, settings.seed, kept, *jumps)
     )
     for english, chinese in read_warnings(run):
-        night.warn(f"segments: {english}", f"客户分群：{chinese}")
+        night.warn(f"{MODELS['segments'][0]}: {english}", f"模型 {MODELS['segments'][1]}：{chinese}")
     past, used, rate = clv_past(night), (_last_params(night, "clv") or {}).get("used"), settings.discount_rate_yearly
     keep("clv", expected_spend.SCHEMA, lambda kept: run_clv(tonight, as_of, past, used, settings.seed, rate, kept))
 
@@ -84,6 +86,19 @@ def score(night, report):
     ops.append_history(con, "backtests", pl.concat(backtests), as_of, night.previous)
     drift(night, looked_at, report)
     return value(con, "select count(*) from scores.rfm")
+
+
+def name_values(facts, catalogue):
+    """Facts plus what reasons call the codes of NAMED: as the tags do, else the code itself."""
+    names = {column: catalogue.value_names(column) for column in NAMED if column in facts.columns}
+    return facts.with_columns(
+        pl.col(column)
+        .cast(pl.String)
+        .replace({code: pair[place] for code, pair in known.items()})
+        .alias(column + ending)
+        for column, known in names.items()
+        for place, ending in enumerate(("_name", "_name_zh"))
+    )
 
 
 def _last_params(night, model):

@@ -13,10 +13,11 @@ A tag file:
         multi_valued: false           # optional; true: every value that holds, else the first that holds
         confidence: 1                 # optional, 0..1: a number or an SQL expression; default 1
         evidence: format('discount share {:.2f}', facts.discount_share)       # optional SQL text
+        evidence_zh: format('优惠占比 {:.2f}', facts.discount_share)          # optional: for Chinese audience files
         values:
           - code: price_sensitive
             name: {en: Price sensitive, zh: 价格敏感型}
-            when: facts.discount_share >= 0.2      # optional here: confidence, evidence, meaning {en, zh}
+            when: facts.discount_share >= 0.2      # optional here: confidence, evidence, evidence_zh, meaning {en, zh}
 
 An open-valued tag has `value_from` (SQL text, or several when multi-valued) in place of conditions; its `values` then
 only name the codes that are known beforehand, and `value_name_from: {en: SQL, zh: SQL}` may name the others.
@@ -53,10 +54,11 @@ TAG_FIELDS = {
     "multi_valued",
     "confidence",
     "evidence",
+    "evidence_zh",
     "values",
 }
 TAG_FIELDS |= {"value_from", "value_name_from"}
-VALUE_FIELDS = {"code", "name", "meaning", "when", "confidence", "evidence"}
+VALUE_FIELDS = {"code", "name", "meaning", "when", "confidence", "evidence", "evidence_zh"}
 
 
 class CatalogueError(ValueError):
@@ -75,6 +77,7 @@ class Value:
     when: str | None
     confidence: str
     evidence: str
+    evidence_zh: str
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ class Tag:
     is_multi_valued: bool
     confidence: str
     evidence: str
+    evidence_zh: str
     values: tuple[Value, ...]
     value_from: tuple[str, ...]
     value_name_from: tuple[str, str] | None
@@ -111,6 +115,17 @@ class Catalogue:
     """All tags, ordered by category (as CATEGORIES) and then as written, own files' additions last."""
 
     tags: tuple[Tag, ...]
+
+    def value_names(self, column):
+        """{code: (English, Chinese)} of the values of a column of customer facts that is a tag as it stands; empty for no tag."""
+        return next(
+            (
+                {value.code: (value.name, value.name_zh) for value in tag.values}
+                for tag in self.tags
+                if tag.level == "customer" and tag.value_from == (f"facts.{column}",)
+            ),
+            {},
+        )
 
 
 def load_catalogue(*folders):
@@ -169,9 +184,12 @@ def _read_tag(con, path, category, level, raw):
         raise CatalogueError(f"{where}, multi_valued: {is_multi_valued!r} is neither true nor false")
     confidence = _expression(con, level, str(raw.get("confidence", 1)), f"{where}, confidence")
     evidence = _expression(con, level, raw.get("evidence", "null"), f"{where}, evidence")
+    evidence_zh = (
+        _expression(con, level, raw["evidence_zh"], f"{where}, evidence_zh") if "evidence_zh" in raw else evidence
+    )
     value_from = _read_value_from(con, level, raw, is_multi_valued, where)
     values = tuple(
-        _read_value(con, level, value, bool(value_from), confidence, evidence, where)
+        _read_value(con, level, value, bool(value_from), confidence, (evidence, evidence_zh), where)
         for value in _value_list(raw, where)
     )
     if not value_from and not values:
@@ -195,6 +213,7 @@ def _read_tag(con, path, category, level, raw):
         is_multi_valued=is_multi_valued,
         confidence=confidence,
         evidence=evidence,
+        evidence_zh=evidence_zh,
         values=values,
         value_from=value_from,
         value_name_from=_read_value_names(con, level, raw, value_from, where),
@@ -209,7 +228,7 @@ def _read_value(con, level, raw, is_open, confidence, evidence, where):
     meaning, meaning_zh = _both_languages(raw, "meaning", where) if "meaning" in raw else (None, None)
     if is_open:
         code, when = str(raw.get("code") or ""), None
-        excess = sorted({"when", "confidence", "evidence"} & set(raw))
+        excess = sorted({"when", "confidence", "evidence", "evidence_zh"} & set(raw))
         if not code or excess:
             raise CatalogueError(
                 f"{where}, {excess[0] if excess else 'code'}: with value_from a value has only code, name, meaning"
@@ -220,8 +239,10 @@ def _read_value(con, level, raw, is_open, confidence, evidence, where):
     if "confidence" in raw:
         confidence = _expression(con, level, str(raw["confidence"]), f"{where}, confidence")
     if "evidence" in raw:
-        evidence = _expression(con, level, raw["evidence"], f"{where}, evidence")
-    return Value(code, name, name_zh, meaning, meaning_zh, when, confidence, evidence)
+        evidence = (_expression(con, level, raw["evidence"], f"{where}, evidence"),) * 2
+    if "evidence_zh" in raw:
+        evidence = (evidence[0], _expression(con, level, raw["evidence_zh"], f"{where}, evidence_zh"))
+    return Value(code, name, name_zh, meaning, meaning_zh, when, confidence, *evidence)
 
 
 def _read_value_from(con, level, raw, is_multi_valued, where):

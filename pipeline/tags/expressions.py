@@ -86,6 +86,11 @@ def parser_connection():
     return duckdb.connect(":memory:")
 
 
+def folder_and_name(path):
+    """data/tags/own.yaml: the file as its owner knows it, without what lies above the data folder."""
+    return "/".join(path.parts[-3:])
+
+
 def read_yaml_folder(folder, error):
     """[(path, mapping)] of the *.yaml and *.yml files of a folder, by name; an absent folder has none.
 
@@ -98,10 +103,11 @@ def read_yaml_folder(folder, error):
         except (yaml.YAMLError, UnicodeDecodeError) as fault:
             place = getattr(fault, "problem_mark", None)
             line = f" line {place.line + 1}" if place else ""
-            raise error(f"{path.name}{line}: no readable YAML ({str(fault).splitlines()[0]}); correct it") from fault
+            why = getattr(fault, "problem", None) or str(fault).splitlines()[0]
+            raise error(f"{folder_and_name(path)}{line}: no readable YAML ({why}); correct it") from fault
         if not isinstance(content, dict):
             raise error(
-                f"{path.name}: expected a mapping at the top, not {type(content).__name__}; see the shipped files"
+                f"{folder_and_name(path)}: expected a mapping at the top, not {type(content).__name__}; see the shipped files"
             )
         found.append((path, content))
     return found

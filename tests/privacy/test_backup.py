@@ -480,6 +480,8 @@ def test_wrong_usage_is_said_with_its_mend(tmp_path, data_dir, capsys):
     assert "nothing to back up yet" in capsys.readouterr().err
     assert flows.main(["backup", "--data-dir", str(data_dir), "--to", str(data_dir / "b.tar")]) == 1
     assert "in the data folder itself" in capsys.readouterr().err
+    assert flows.main(["backup", "--data-dir", str(data_dir), "--to", str(tmp_path / "no" / "such" / "b.tar")]) == 2
+    assert f"there is no folder {tmp_path / 'no' / 'such'}; make it" in capsys.readouterr().err
     assert flows.main(["restore", "--data-dir", str(data_dir), "--from", str(tmp_path / "none.tar")]) == 2
     assert "no such file" in capsys.readouterr().err
     with pytest.raises(SettingsError, match="add --replace"):

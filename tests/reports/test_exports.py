@@ -13,6 +13,7 @@ from pipeline.reports.wide import RISKY_STARTS
 from pipeline.tags.audiences import AUDIENCE_FOLDER, load_audiences
 from pipeline.tags.build import build_tags
 from pipeline.tags.catalogue import CATALOGUE_FOLDER, Catalogue, load_catalogue
+from pipeline.tags.rules import chinese_evidence
 from tests.tags.small_warehouse import AS_OF, make_warehouse
 from tests.tags.test_audiences import make_audience, write_audience_file
 
@@ -165,13 +166,32 @@ def test_audiences_leave_out_whoever_did_not_agree(con, tmp_path):
     own = load_audiences(
         write_audience_file(tmp_path / "own", make_audience(where="facts.order_count >= 0", reasons=["lifecycle"]))
     )
-    (counts,) = write_audiences(con, own, tmp_path / "out", language="zh").to_dicts()
+    (counts,) = write_audiences(con, own, tmp_path / "out", language="en").to_dicts()
     assert counted(counts) == (3, 1, 0, 0, 2)
     rows = read_csv(tmp_path / "out" / counts["file"])
     assert rows == [
-        {"客户编号": "c2", "入选原因": "活跃客户 (4 orders, last 10 d ago)"},
-        {"客户编号": "c3", "入选原因": "潜在客户 (known for 40 d, 0 orders)"},
+        {"Customer id": "c2", "Reasons": "Active (4 orders, last 10 d ago)"},
+        {"Customer id": "c3", "Reasons": "No order yet (known for 40 d, 0 orders)"},
     ]
+    evidence = chinese_evidence(load_catalogue(CATALOGUE_FOLDER))
+    (counts,) = write_audiences(con, own, tmp_path / "out", language="zh", evidence=evidence).to_dicts()
+    assert read_csv(tmp_path / "out" / counts["file"]) == [
+        {"客户编号": "c2", "入选原因": "活跃客户（4单，最近一单在10天前）"},
+        {"客户编号": "c3", "入选原因": "潜在客户（已知40天，尚未下单）"},
+    ]
+    # a tag that its owner wrote without Chinese evidence keeps what it has
+    (counts,) = write_audiences(con, own, tmp_path / "out", language="zh", evidence={}).to_dicts()
+    assert read_csv(tmp_path / "out" / counts["file"])[0]["入选原因"] == "活跃客户（4 orders, last 10 d ago）"
+
+
+def test_every_reason_of_the_shipped_audiences_has_evidence_in_chinese():
+    catalogue = load_catalogue(CATALOGUE_FOLDER)
+    known, tags = chinese_evidence(catalogue), {tag.code: tag for tag in catalogue.tags}
+    for audience in load_audiences(AUDIENCE_FOLDER):
+        for tag in audience.reasons:
+            # what reads the same in both languages: RFM 345, NPS 9
+            is_plain = tags[tag].evidence.startswith(("format('RFM {}'", "format('NPS {"))
+            assert tag in known or is_plain, tag
 
 
 def counted(counts):

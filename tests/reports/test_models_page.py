@@ -140,6 +140,58 @@ def test_the_candidate_in_use_is_shown_and_challengers_beside_it():
     assert one["pictures"][0]["points"] == [(1, 1), (2, 2)]
 
 
+def test_one_that_others_were_held_against_shows_its_figure_too():
+    run = make_model_run(AS_OF, "clv", "used", "", 900, {"used": {"purchases": "mbgnbd"}})
+    rows = [
+        ("orders_pooled_squared_error", 3.1, "bgnbd", 3.2, 700, "mbgnbd", None, None, -0.2, -0.1),
+        ("orders_pooled_squared_error", 3.4, "bgnbd", 3.2, 700, "paretonbd", None, None, 0.1, 0.3),
+    ]
+    (model,) = read_models(warehouse([run], [backtest("clv", rows)]), AS_OF)
+    cells = {one["candidate"]: one["cells"] for one in model["tests"][0]["candidates"]}
+    assert set(cells) == {"mbgnbd", "paretonbd"}
+    rows += [("orders_rmse", 2.0, "zero", 9.0, 700, "bgnbd")]
+    (model,) = read_models(warehouse([run], [backtest("clv", rows)]), AS_OF)
+    cells = {one["candidate"]: one["cells"] for one in model["tests"][0]["candidates"]}
+    decisive = {name: of["orders_pooled_squared_error"] for name, of in cells.items()}
+    figures = {name: (cell["value"], cell["verdict"]) for name, cell in decisive.items()}
+    assert figures == {"bgnbd": (3.2, "worse"), "mbgnbd": (3.1, None), "paretonbd": (3.4, None)}
+
+
+def test_totals_and_biases_have_one_sign(tmp_path):
+    rows = [
+        ("orders_total", 128.2, "actual", 100.0, 700),
+        ("orders_bias_share", 0.282, "zero", -1.0, 700, None, 0.1, 0.5),
+    ]
+    con = warehouse([make_model_run(AS_OF, "clv", "used", "", 900)], [backtest("clv", rows)])
+    page = page_of(con, tmp_path, "en")
+    assert "128 foretold, 100 came (-22.0 % against the forecast)" in page
+    assert "orders: total against the forecast" in page and "+28.2 %" not in page
+    # the interval keeps its order; a forecast of nothing has no share
+    assert "-33.3 % – -9.1 %" in page
+    (one,) = read_models(con, AS_OF)[0]["tests"]
+    assert one["measures"][0]["baseline_value"] is None
+
+
+def test_an_interval_of_a_share_ends_at_nothing(tmp_path):
+    row = {
+        "model": "clv",
+        "kind": "realised",
+        "horizon_days": 90,
+        "name": "spend_90d_total",
+        "value": -0.9,
+        "value_low": -1.073,
+    }
+    row |= {
+        "value_high": -0.5,
+        "expected_value": 100.0,
+        "actual_value": 10.0,
+        "warning_limit": 0.2,
+        "status": "warning",
+    }
+    con = warehouse([make_model_run(AS_OF, "clv", "used", "", 900)], (), [moved(**row)])
+    assert "99 % interval -100.0 % to -50.0 %" in page_of(con, tmp_path, "en")
+
+
 def test_horizons_are_told_apart():
     rows = [backtest("clv", [("orders_total", days, "actual", 2 * days, 700)], days=days) for days in (365, 90)]
     (model,) = read_models(warehouse([make_model_run(AS_OF, "clv", "used", "", 900)], rows), AS_OF)
@@ -263,8 +315,9 @@ def test_what_a_model_lacks_is_said_once(tmp_path, language):
     page = page_of(warehouse([make_model_run(AS_OF, "clv", "not enough data", message, 0)]), tmp_path, language)
     panel = page[page.index('<div class="model">') :]
     assert panel.count({"en": "second purchase day", "zh": "第二个购买日"}[language]) == 1
-    # nor is a version named that has no file
-    assert 'class="note"' not in panel[: panel.index('class="missing"')]
+    # nor is a version named that has no file, nor that it could not be tested: too few customers is why
+    panel = panel[: panel.index("</div>")]
+    assert 'class="note"' not in panel and 'class="missing"' not in panel
     # the section on value has no model panel, and says it in the same language
     value = page[page.index('<section id="value">') : page.index('<section id="churn">')]
     assert {"en": message, "zh": "数据不足：有第二个购买日的客户（需要 20，现有 3）"}[language] in value

@@ -5,7 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from pipeline.reports.figures import read_changes, round_step
+from pipeline.ingest.contracts import load_contracts
+from pipeline.model_names import REASON_KINDS
+from pipeline.models.contract_reasons import REASONS
+from pipeline.ops import absent_entities
+from pipeline.reports.figures import read_changes, read_churn, round_step
 from pipeline.reports.page import write_checks_page, write_page
 from pipeline.reports.wording import TEXTS, Wording
 from pipeline.tags.build import build_tags
@@ -81,16 +85,73 @@ def test_numbers_of_the_page_are_those_of_the_tables(full, tmp_path):
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_segments_say_what_they_are_and_spend(full, tmp_path, language):
     page = write(full, tmp_path, language)
-    for said, count, share, spend in full.execute(
+    for said, count, spend in full.execute(
         f"""
-        select any_value(segment_description{"_zh" if language == "zh" else ""}), count(*), count(*) / sum(count(*)) over (),
+        select any_value(segment_description{"_zh" if language == "zh" else ""}), count(*),
             (sum(net_spend_amount) / sum(sum(net_spend_amount)) over ())::double
         from scores.segments inner join marts.customer_facts using (customer_id) group by segment_id
         """
     ).fetchall():
         words = Wording(language)
-        assert words("segment_size", words.count(count), words.share(share), words.share(spend)) in page
+        assert words("segment_size", words.count(count), words.share(spend)) in page
         assert f'<p class="said">{said}</p>' in page
+
+
+def test_reasons_are_counted_by_kind_whatever_their_numbers(full, tmp_path):
+    high = full.execute(
+        "select count(*), count(distinct reason_1) from scores.churn where churn_band = 'high'"
+    ).fetchone()
+    assert high[1] > 10
+    assert [(row["kind"], row["customer_count"]) for row in read_churn(full)["reasons"]] == [
+        ("complaints", high[0]),
+        ("rhythm", high[0]),
+    ]
+    assert "<div>time since the last order, against the usual gap</div>" in write(full, tmp_path)
+    assert "<div>距上次下单的时间（对照平常间隔）</div>" in write(full, tmp_path, "zh")
+
+
+def test_every_kind_of_reason_has_a_name():
+    kinds = {reason.code for reason in REASONS}
+    assert kinds == set(REASON_KINDS)
+    assert len(set(REASON_KINDS.values())) == len(kinds)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_page_and_warning_name_the_same_data_as_missing(tmp_path, catalogue, language):
+    con, words = make_warehouse({}), Wording(language)
+    build_tags(con, catalogue, AS_OF)
+    needed = absent_entities([])
+    assert "payments" not in needed and len(needed) == len(load_contracts()) - 1
+    counts = {"lines_read": 1, "landed": 1, "rejected": 0, "duplicates": 0}
+    for entity in needed:
+        insert(
+            con,
+            "ops.reconciliation",
+            NIGHT | {"file_name": "a.csv", "entity": entity} | counts,
+        )
+    assert words("complete") in write(con, tmp_path, language)
+    con.execute("delete from ops.reconciliation where entity in ('order_items', 'tickets')")
+    assert words("absent", {"en": "order items, tickets", "zh": "订单明细、服务工单"}[language]) in write(
+        con, tmp_path, language
+    )
+
+
+def test_changed_columns_are_told_in_the_language_of_the_page(tmp_path, catalogue):
+    con = make_warehouse({})
+    build_tags(con, catalogue, AS_OF)
+    insert(
+        con,
+        "ops.files",
+        {
+            "run_id": "r1",
+            "file_name": "x.csv",
+            "status": "landed",
+            "message": "read as GBK",
+            "schema_change": "added: coupon",
+        },
+    )
+    assert "read as GBK; columns changed: added: coupon" in write(con, tmp_path)
+    assert "read as GBK；列有变化：added: coupon" in write(con, tmp_path, "zh")
 
 
 def test_rows_that_do_not_add_up_are_said(tmp_path, catalogue):

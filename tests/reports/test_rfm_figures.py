@@ -101,6 +101,9 @@ def test_the_page_says_by_which_cut_points_and_who_went_where(con, tmp_path, lan
     assert words("change_merged") in page and words("came") in page and words("fitted_since") in page
     assert words.share(0.5, 0) in page and f"&lt;{words.share(0.01, 0)}" in page
     assert ("冠军客户" in page) == (language == "zh")
+    # where nobody moved, nobody moved because of the cut-points
+    con.execute("delete from tags.tag_migrations where change = 'moved'")
+    assert words("fitted_since") not in write_page(con, tmp_path / "index.html", language).read_text("utf-8")
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

@@ -66,7 +66,8 @@ SCORES = {
     "churn": (
         churn := "customer_id varchar, as_of date, churn_probability double, churn_band varchar,"
         " reason_1 varchar, reason_2 varchar, reason_3 varchar,"
-        " reason_1_zh varchar, reason_2_zh varchar, reason_3_zh varchar"
+        " reason_1_zh varchar, reason_2_zh varchar, reason_3_zh varchar,"
+        " reason_1_kind varchar, reason_2_kind varchar, reason_3_kind varchar"
     ),
     "contract_churn": churn,
     "next_purchase": "customer_id varchar, as_of date, purchase_probability_30d double, purchase_band varchar",
@@ -278,7 +279,8 @@ def make_synthetic_warehouse(customer_count, path=":memory:", as_of=AS_OF):
         f"""
         insert into scores.churn
         select customer_id, date '{as_of}', c, case when c >= 0.6 then 'high' when c >= 0.3 then 'medium' else 'low' end,
-            'long since the last order', 'complaint in the last 90 days', null, '很久没有下单', '近90天有投诉', null
+            'no order for ' || recency || ' days', 'complaint in the last 90 days', null,
+            '已' || recency || '天未下单', '近90天有投诉', null, 'rhythm', 'complaints', null
         from (select *, round(0.05 + 0.8 * u4, 6) as c from drawn where orders > 0 and recency <= 90)
         order by customer_id
         """
@@ -287,7 +289,7 @@ def make_synthetic_warehouse(customer_count, path=":memory:", as_of=AS_OF):
         f"""
         insert into scores.contract_churn
         select customer_id, date '{as_of}', c, case when c >= 0.7 then 'high' when c >= 0.4 then 'medium' else 'low' end,
-            'contract for 40 days', null, null, '合约已执行40天', null, null
+            'contract for 40 days', null, null, '合约已执行40天', null, null, 'contract_age', null, null
         from (select *, round(0.05 + 0.8 * u4, 6) as c from drawn where number % 6 = 5)
         order by customer_id
         """

@@ -116,7 +116,7 @@ PHRASES = {
     ),
     "y_personal": (
         "the customer id is itself personal (e-mail, phone, nickname): only a keyed hash leaves the vault",
-        "客户编号本身是个人信息（邮箱、手机、昵称）：出保险库的只有带密钥的哈希",
+        "客户编号本身是个人信息（邮箱、手机、昵称）：出保密库的只有带密钥的哈希",
     ),
     "y_rival": ("or {rivals}?", "或者 {rivals}？"),
     "y_ambiguous": (
