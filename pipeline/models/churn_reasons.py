@@ -356,7 +356,9 @@ def join_groups(reasons=REASONS, honest=HONEST_GROUPS, linked=LINKED_GROUPS):
 def add_comparisons(customers):
     """Customers plus <column>_of_all: the average of AVERAGED, and of NAMED the share of customers with the same value."""
     averages = [
-        pl.col(name).cast(pl.Float64).mean().alias(name + OF_ALL) for name in AVERAGED if name in customers.columns
+        pl.col(name).cast(pl.Float64).fill_nan(None).mean().alias(name + OF_ALL)
+        for name in AVERAGED
+        if name in customers.columns
     ]
     shares = [
         pl.when(pl.col(name).is_not_null())

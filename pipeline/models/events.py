@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from threadpoolctl import threadpool_limits
 
+from pipeline.chance_levels import judge_level
 from pipeline.models import bootstrap, event_origins, measures
 from pipeline.models.classifiers import Boosting, Encoding, Logistic
 from pipeline.models.event_origins import CANDIDATES, check_size, compare_losses, fit_one
@@ -201,6 +202,6 @@ def _judge(origins, name, seed, is_in_use=False):
 
 def _say_level(origin, name):
     """Which share was foretold at a test and which came: the line that calibrates takes on its cut-off's season."""
-    foretold, came, verdict = measures.judge_level(measures.deciles(origin.actual, origin.forecasts[name]))
+    foretold, came, verdict = judge_level(measures.deciles(origin.actual, origin.forecasts[name]))
     words = f"at the newest test cut-off {100 * foretold:.1f} % foretold, {100 * came:.1f} % came"
     return words + (f": too {verdict} beyond chance, the ranks tell more than the chances" if verdict else "")

@@ -12,8 +12,6 @@ SMALLEST_PROBABILITY = 1e-6
 BOOTSTRAP_DRAWS = 1000
 BOOTSTRAP_GROUPS = 2000
 NEWTON_STEPS = 50
-# standard deviations: two-sided 1 %
-BEYOND_CHANCE = 2.576
 
 
 def mae(actual, predicted):
@@ -186,20 +184,6 @@ def deciles(actual, predicted):
 def decile_rows(predicted):
     """The rows of each of ten groups by rising prediction; fewer groups where there are fewer rows."""
     return [rows for rows in np.array_split(np.argsort(predicted, kind="stable"), 10) if len(rows)]
-
-
-def judge_level(tenths):
-    """(mean chance foretold, share that came, verdict) of chances. tenths: (foretold, came, rows) of each, as of deciles.
-
-    verdict: 'high' or 'low' where chance alone, were the forecast right, would not come so far in 99 of 100 tests; else None. The
-    sum of independent events has the variance of its deciles at most, so it is rather told too seldom.
-    """
-    foretold, came, rows = np.array(tenths, float).T
-    spread = np.sqrt((foretold * (1 - foretold) * rows).sum()) / rows.sum()
-    foretold, came = (float((shares * rows).sum() / rows.sum()) for shares in (foretold, came))
-    gap = foretold - came
-    verdict = None if abs(gap) <= BEYOND_CHANCE * spread else "high" if gap > 0 else "low"
-    return foretold, came, verdict
 
 
 def _lorenz_area(actual, ranking):

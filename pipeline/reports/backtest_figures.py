@@ -4,7 +4,7 @@ import json
 import math
 import re
 
-from pipeline.models.measures import judge_level
+from pipeline.chance_levels import judge_level
 from pipeline.reports.figures import round_step
 
 # measure -> whether more is better; None where it should come near to a value
@@ -159,7 +159,7 @@ def _totals(rows):
 
 
 def _level(rows):
-    """{'foretold', 'came', 'verdict'} as measures.judge_level says; None where the test has no chances."""
+    """{'foretold', 'came', 'verdict'} as judge_level says; None where the test has no chances."""
     tenths = [row for row in rows if DECILE.fullmatch(row["metric"]) and row["metric"].startswith("calibration_")]
     tenths = [(row["value"], row["baseline_value"], row["row_count"]) for row in tenths]
     if not sum(count for _, _, count in tenths):
