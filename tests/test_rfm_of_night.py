@@ -54,7 +54,7 @@ def test_cut_points_are_handed_on_over_the_nights_of_a_month(shop):
 
 
 def test_an_earlier_night_run_again_holds_what_it_held(shop):
-    facts = build_facts(net_spend_amount=[10.0, 20.0], recency_days=[1, 2])
+    facts = build_facts(net_spend_amount=[10.0, 20.0, 30.0, 40.0, 50.0], recency_days=[1, 2, 3, 4, 5])
     shop(facts, rfm_hold_days=30)
     params, _ = shop(facts, FIRST + timedelta(days=3), rfm_hold_days=30)
     assert shop(facts, FIRST + timedelta(days=2), rfm_hold_days=30)[0] == params

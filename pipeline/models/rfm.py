@@ -39,7 +39,8 @@ SCHEMA = {
     "abc_class": pl.String,
     "abc_class_zh": pl.String,
 }
-MIN_LAST_DAYS = 2
+# as many as scores
+MIN_LAST_DAYS = 5
 MEASURES = {"recency_days": "r_score", "frequency": "f_score", "monetary": "m_score"}
 
 
@@ -59,7 +60,7 @@ def run_rfm(facts, as_of, kept=None, hold_days=0, window_days=0, currency=None):
     is_held = is_still_held(kept, as_of, hold_days, basis)
     last_days = purchases["recency_days"].n_unique()
     if not is_held and last_days < MIN_LAST_DAYS:
-        # nobody is below anybody: all would score 1 and be called lost, whoever bought yesterday too
+        # of two customers one would be called lost, and where all last bought on one day everybody
         error = NotEnoughData("different days of a last order", MIN_LAST_DAYS, last_days)
         run = make_model_run(as_of, "rfm", "not enough data", str(error), 0)
         return pl.DataFrame(schema=SCHEMA), run, no_backtests()

@@ -74,9 +74,10 @@ def test_one_customer_and_nobody(make_facts):
 
 
 def test_customers_without_orders_are_left_out_and_do_not_count(make_facts):
-    facts = make_facts(order_count=[1, 0, 1], recency_days=[3, None, 9], order_day_count=[1, 0, 1])
-    assert run_rfm(facts, NIGHT)[0]["customer_id"].to_list() == ["c000000", "c000002"]
-    assert fit_rfm(facts)["customer_count"] == 2
+    counts = [1, 0, 1, 1, 1, 1]
+    facts = make_facts(order_count=counts, recency_days=[3, None, 9, 10, 11, 12], order_day_count=counts)
+    assert run_rfm(facts, NIGHT)[0]["customer_id"].to_list() == [f"c00000{n}" for n in (0, 2, 3, 4, 5)]
+    assert fit_rfm(facts)["customer_count"] == 5
 
 
 def test_who_refused_profiling_is_neither_scored_nor_counted(make_facts):
@@ -192,15 +193,15 @@ def test_cut_points_are_held_for_their_days_and_then_fitted_anew(make_facts):
 
 @pytest.mark.parametrize("changed", [{"window_days": 365}, {"currency": "USD"}])
 def test_cut_points_of_another_window_or_currency_are_not_held(make_facts, changed):
-    facts = make_facts(2, rfm_order_day_count=1, rfm_net_spend_amount=100.0)
+    facts = make_facts(5, rfm_order_day_count=1, rfm_net_spend_amount=100.0)
     kept = json.loads(run_rfm(facts, NIGHT, hold_days=30, currency="CNY")[1]["params"])
     assert held_run(facts, kept, currency="CNY")["fitted_on"] == "2025-01-01"
     assert held_run(facts, kept, **{"currency": "CNY"} | changed)["fitted_on"] == "2025-01-02"
 
 
 def test_cut_points_of_a_release_without_their_date_are_not_held(make_facts):
-    kept = fit_rfm(make_facts(2))
-    assert held_run(make_facts(2), kept)["fitted_on"] == "2025-01-02"
+    kept = fit_rfm(make_facts(5))
+    assert held_run(make_facts(5), kept)["fitted_on"] == "2025-01-02"
 
 
 def test_held_cut_points_take_values_beyond_all_that_they_were_fitted_on(make_facts):
@@ -251,7 +252,9 @@ def test_hand_counted_abc(make_facts):
 def test_nobody_is_called_lost_where_all_bought_on_one_day(make_facts):
     scores, run, _ = run_rfm(make_facts(900, recency_days=2), NIGHT)
     assert scores.is_empty() and run["status"] == "not enough data"
-    assert run["message"] == "not enough data: different days of a last order (needs 2, has 1)"
+    assert run["message"] == "not enough data: different days of a last order (needs 5, has 1)"
+    # nor where there are fewer days than scores
+    assert run_rfm(make_facts(recency_days=[2, 3, 4, 4, 5]), NIGHT)[1]["message"].endswith("(needs 5, has 4)")
     # held cut-points of a night that could tell them apart still score
     kept = json.loads(run_rfm(make_facts(recency_days=[2, 40, 90, 200, 400]), NIGHT)[1]["params"])
     scores, run, _ = run_rfm(make_facts(900, recency_days=2), NIGHT, kept, 30)
@@ -261,7 +264,7 @@ def test_nobody_is_called_lost_where_all_bought_on_one_day(make_facts):
 @pytest.mark.parametrize("seed", range(20))
 def test_abc_is_the_definition_and_ties_share(make_facts, seed):
     rng = np.random.default_rng(seed)
-    cents = np.round(100 * rng.lognormal(3, 1.5, int(rng.integers(2, 80))), int(rng.integers(-3, 1))).astype(int)
+    cents = np.round(100 * rng.lognormal(3, 1.5, int(rng.integers(5, 80))), int(rng.integers(-3, 1))).astype(int)
     cents *= rng.choice([1, 1, 1, 1, 0, -1], len(cents))
     scores = run_rfm(make_facts(net_spend_amount=cents / 100, recency_days=np.arange(len(cents))), NIGHT)[0]
     assert scores["abc_class"].to_list() == abc_by_definition(cents.tolist())
@@ -270,7 +273,7 @@ def test_abc_is_the_definition_and_ties_share(make_facts, seed):
 def test_all_equal_are_all_a_and_nobody_who_spent_is_all_c(make_facts):
     days = [1, 2, 3, 4, 5, 6, 7]
     assert set(run_rfm(make_facts(net_spend_amount=5.0, recency_days=days), NIGHT)[0]["abc_class"]) == {"A"}
-    scores, run, _ = run_rfm(make_facts(net_spend_amount=[0.0, -3.0], recency_days=[1, 2]), NIGHT)
+    scores, run, _ = run_rfm(make_facts(net_spend_amount=[0.0, -3.0, -3.0, 0.0, 0.0], recency_days=[1, 2, 3, 4, 5]), NIGHT)
     assert set(scores["abc_class"]) == {"C"} and json.loads(run["params"])["abc"] == [None, None]
 
 
