@@ -41,26 +41,34 @@ def measure_counts(points, ks, seed):
     return silhouettes, stabilities
 
 
-def choose_count(silhouettes, stabilities, before=None):
+def choose_count(silhouettes, stabilities, before=None, last=None):
     """k: the best silhouette among the stable (mean adjusted Rand index >= .8), the most stable where none is; of equals
     the smaller.
 
     before: k of the last model, kept while its stability is within .1 of what is asked and its silhouette within .02 of
-    the chosen: a segment must not come and go with the noise of a night.
+    the chosen, and the first time within twice of that: a segment must not come and go with the noise of a night. last:
+    silhouettes and stabilities when that model was fitted, which say whether this is the first time.
     """
+    best = _best_count(silhouettes, stabilities)
+    if before not in stabilities:
+        return best
+    is_first = last is not None and _is_near(before, _best_count(*last), *last)
+    return before if _is_near(before, best, silhouettes, stabilities, 2 if is_first else 1) else best
+
+
+def _best_count(silhouettes, stabilities):
     stable = [k for k in stabilities if stabilities[k] >= STABLE]
-    best = (
-        max(stable, key=lambda k: (silhouettes[k], -k))
-        if stable
-        else max(stabilities, key=lambda k: (stabilities[k], -k))
+    if stable:
+        return max(stable, key=lambda k: (silhouettes[k], -k))
+    return max(stabilities, key=lambda k: (stabilities[k], -k))
+
+
+def _is_near(k, best, silhouettes, stabilities, margins=1):
+    return (
+        k in stabilities
+        and stabilities[k] >= min(STABLE, stabilities[best]) - margins * STABILITY_MARGIN
+        and silhouettes[k] >= silhouettes[best] - margins * SILHOUETTE_MARGIN
     )
-    if (
-        before in stabilities
-        and stabilities[before] >= min(STABLE, stabilities[best]) - STABILITY_MARGIN
-        and silhouettes[before] >= silhouettes[best] - SILHOUETTE_MARGIN
-    ):
-        return before
-    return best
 
 
 def adjusted_rand_index(one, other):

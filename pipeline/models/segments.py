@@ -114,7 +114,8 @@ def _fit(everyone, previous_model, seed, ks=COUNTS, sample=FULL_ROWS):
         placed = place_centroids(previous_model, features) if previous_model else None
         silhouettes, stabilities = measure_counts(points[:START_ROWS], ks, seed)
         # with other features, the number of before says nothing
-        k = choose_count(silhouettes, stabilities, None if placed is None else len(placed))
+        before = (None,) if placed is None else (len(placed), _measured(previous_model))
+        k = choose_count(silhouettes, stabilities, *before)
         centroids, labels, loss = fit_centres(points, k, seed, placed)
         losses = {"sample_loss": round(loss, 6)}
         if len(everyone) > len(customers):
@@ -136,6 +137,11 @@ def _fit(everyone, previous_model, seed, ks=COUNTS, sample=FULL_ROWS):
         "sample_count": len(customers),
         "seed": seed,
     }
+
+
+def _measured(model):
+    """(silhouettes, stabilities) by k, when a model was fitted."""
+    return tuple({int(k): value for k, value in model[name].items()} for name in ("silhouettes", "stabilities"))
 
 
 def score_segments(facts, model):

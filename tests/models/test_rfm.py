@@ -273,7 +273,9 @@ def test_abc_is_the_definition_and_ties_share(make_facts, seed):
 def test_all_equal_are_all_a_and_nobody_who_spent_is_all_c(make_facts):
     days = [1, 2, 3, 4, 5, 6, 7]
     assert set(run_rfm(make_facts(net_spend_amount=5.0, recency_days=days), NIGHT)[0]["abc_class"]) == {"A"}
-    scores, run, _ = run_rfm(make_facts(net_spend_amount=[0.0, -3.0, -3.0, 0.0, 0.0], recency_days=[1, 2, 3, 4, 5]), NIGHT)
+    scores, run, _ = run_rfm(
+        make_facts(net_spend_amount=[0.0, -3.0, -3.0, 0.0, 0.0], recency_days=[1, 2, 3, 4, 5]), NIGHT
+    )
     assert set(scores["abc_class"]) == {"C"} and json.loads(run["params"])["abc"] == [None, None]
 
 

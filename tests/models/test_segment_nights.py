@@ -179,6 +179,17 @@ def test_the_number_of_segments_is_chosen_by_the_rule():
     assert choose_count(silhouettes, {3: 0.5, 4: 0.9, 5: 0.9}, before=7) == 5
 
 
+def test_the_number_of_segments_changes_when_it_falls_short_for_the_second_time():
+    # as measured on a demo shop: for one night three groups seemed stable
+    silhouettes, usual, once = {3: 0.249, 5: 0.228}, {3: 0.65, 5: 0.87}, {3: 0.83, 5: 0.90}
+    assert choose_count(silhouettes, once) == choose_count(silhouettes, once, before=5) == 3
+    assert choose_count(silhouettes, once, before=5, last=(silhouettes, usual)) == 5
+    assert choose_count(silhouettes, once, before=5, last=(silhouettes, once)) == 3
+    assert choose_count(silhouettes, usual, before=5, last=(silhouettes, once)) == 5
+    # a group that stands far apart is not made to wait
+    assert choose_count({3: 0.27, 5: 0.228}, once, before=5, last=(silhouettes, usual)) == 3
+
+
 def test_stability_tells_groups_from_a_cloud():
     rng = np.random.default_rng(1)
     groups = np.repeat([[0, 0], [9, 0], [0, 9], [9, 9]], 50, axis=0) + rng.normal(0, 1, (200, 2))
