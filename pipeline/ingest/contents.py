@@ -169,7 +169,7 @@ def land_content(
     nothing = ["it has a header and no rows"] if is_empty else []
     warnings = tuple(dict.fromkeys(warning for landing in landings for warning in landing.warnings))
     remarks = [*nothing, *form.notes, *dict.fromkeys(note for landing in landings for note in landing.notes)]
-    return replace(outcome, message="; ".join(remarks), warnings=warnings)
+    return replace(outcome, message="; ".join(remarks), warnings=(*outcome.warnings, *warnings))
 
 
 def _guessed(encoding, layout):

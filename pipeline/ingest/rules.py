@@ -22,8 +22,9 @@ CURRENCY_WORDS = {
     "JPY": ("日元", "円"),
 }
 NO_FIELD = Field()
-DAMAGED = r"\d(\.\d+)?[Ee]\+\d+"
 FALSE_WORDS = ("false", "no", "n", "0", "否")
+# as Excel writes what it rounded; R writes 1e+05 for 100000, which loses nothing
+DAMAGED = r"\d(\.\d+)?E\+\d+"
 
 
 @dataclass(frozen=True)

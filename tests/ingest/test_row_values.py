@@ -210,7 +210,7 @@ def test_the_sign_beside_an_amount_is_of_the_rows_own_currency(intake, currency,
     assert broken(intake.rejects(landing)) == ([] if expected else [(3, "net", "not_a_money", "rejected")])
 
 
-@pytest.mark.parametrize("text", ["2.10812E+18", "6E+17", "1.2e+05"])
+@pytest.mark.parametrize("text", ["2.10812E+18", "6E+17", "1E+11"])
 def test_an_id_that_a_spreadsheet_has_rounded_is_no_id(intake, text):
     lines = [f"O{place},C1,2026-03-02 10:00:00,1,CNY,已付" for place in range(60)]
     lines += [f"{text},C1,2026-03-02 10:00:00,1,CNY,已付", f"U1,{text},2026-03-02 10:00:00,1,CNY,已付"]
@@ -230,7 +230,7 @@ def test_many_rounded_ids_stop_order_data_with_what_helps(intake):
         intake.night()
 
 
-@pytest.mark.parametrize("text", ["1E5", "A+1", "+8613800138000", "E+3", "12.5E+3x"])
+@pytest.mark.parametrize("text", ["1e+05", "1E5", "A+1", "+8613800138000", "E+3", "12.5E+3x"])
 def test_ids_with_letters_and_signs_stay(intake, text):
     intake.drop("orders.csv", f"{ORDERS}{text},C1,2026-03-02 10:00:00,1,CNY,已付\n")
     [landing] = intake.night()["orders.csv"].landings

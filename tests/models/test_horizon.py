@@ -97,7 +97,7 @@ def test_cut_offs_lie_after_the_orders_of_the_estimate(monkeypatch):
 
     monkeypatch.setattr(training_sets, "build_purchase_days", purchase_days)
     settings = SimpleNamespace(business_timezone="UTC", training_customers=1000, churn_horizon_days=0, seed=1)
-    night = SimpleNamespace(con=con, settings=settings, as_of=AS_OF, is_training=True)
+    night = SimpleNamespace(con=con, settings=settings, as_of=AS_OF, orders_until=AS_OF, is_training=True)
     training_sets.choose_cut_offs(night, None)
     oldest = con.execute("select min(ordered_on) from core.orders").fetchone()[0]
     before = last_day_of_estimate(oldest, AS_OF)
