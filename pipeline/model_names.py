@@ -68,7 +68,7 @@ REASON_KINDS = {
     "service_rating": ("rating of service", "对客服的评分"),
     "ratings": ("ratings given", "评价得分"),
     "recommendation": ("recommendation score", "推荐分"),
-    "responses": ("answers to our messages", "对触达的回应"),
+    "responses": ("reactions to our messages", "对触达的回应"),
     "contact": ("contacts in the last 90 days", "近90天的互动"),
     "tenure": ("time as a customer", "成为客户的时长"),
     "range": ("number of categories bought", "购买品类的多少"),

@@ -26,7 +26,7 @@ class Outcome:
 
     kept: the file without the lines of the suppressed, where there are any, with the hash of its content. warnings: what a
     person should know of how it was read, in English and Chinese. is_bare: of an unknown table, that nothing stands below
-    its first line.
+    its first line. is_layout_gone: of a kept file, that no layout of data/sources and no [[database]] bears its layout's name.
     """
 
     file_name: str
@@ -47,6 +47,7 @@ class Outcome:
     kinds: dict = field(default_factory=dict)
     schema_change: str = ""
     is_bare: bool = False
+    is_layout_gone: bool = False
 
 
 def discard(outcome: Outcome) -> None:

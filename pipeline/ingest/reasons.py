@@ -1,4 +1,4 @@
-"""Why a file did not land, in Chinese: the messages are English, parts between "; ", and the frequent ones have a pattern here."""
+"""How a file was read, or why it did not land, in Chinese: messages are English parts between "; ", the frequent ones stand here."""
 
 import re
 
@@ -25,6 +25,7 @@ PATTERNS = (
     (r"write its new name under also_called: in (\S+)", "请把新列名写入 {0} 的 also_called"),
     (r"write (.+) under also_called: in (\S+)", "请在 {1} 的 also_called 下写入 {0}"),
     (r"(\w+): required column missing: (.+)", "{0}：缺少必需的列：{1}"),
+    (r"required column missing: (.+)", "缺少必需的列：{0}"),
     (r"the file has (.+)", "文件中的列：{0}"),
     (
         r"(\w+): (\d+) of (\d+) rows are rejected, more than max_rejected_share ([\d.]+), most for (.+)",
@@ -66,8 +67,35 @@ PATTERNS = (
     ),
     (r"kept as it landed under an earlier mapping", "保持按先前映射入库的结果"),
     (r"kept as it landed, since its raw file is no longer there", "原文件已不在，保持入库时的结果"),
-    (r"its raw file is not in the vault", "保险库中没有其原文件"),
+    (r"its raw file is not in the vault", "保密库中没有其原文件"),
     (r"put the export into the inbox again(?: to apply the new one)?", "请把导出文件再次放入收件夹"),
+    (r"its header stands on line (\d+)", "表头在第 {0} 行"),
+    (r"quotes inside values are escaped with a backslash", "值中的引号以反斜杠转义"),
+    (r"its lines end with a delimiter", "每行末尾多一个分隔符"),
+    (r"its first line looks like data", "首行像数据"),
+    (r"read without a header", "按无表头读取"),
+    (r"line ends were mixed", "换行符混用"),
+    (r"read as one kind", "按同一种读取"),
+    (r"(\d+) lines below its table", "表格之下另有 {0} 行"),
+    (r"lines whose quotes do not match set aside", "引号不成对的行已单独列出"),
+    (r"(\d+) lines: delimiters beyond the last column put right", "{0} 行：末列之后多余的分隔符已去掉"),
+    (r"(\d+) lines: a quote inside a quoted value read as text", "{0} 行：引号内的引号按文字读取"),
+    (r"(\d+) records split by a line end joined again", "{0} 条被换行拆开的记录已接回"),
+    (r"(.+): an empty sheet", "{0}：空工作表"),
+    (r"(.+): a chart or macro sheet, no table", "{0}：图表或宏表，没有表格"),
+    (r"(.+): a link is not followed", "{0}：链接不予打开"),
+    (r"(.+) by byte order mark", "{0}，依据字节顺序标记"),
+    (r"(.+) by its zero bytes", "{0}，依据零字节的位置"),
+    (r"UTF-8 with bytes that are none", "UTF-8，其中有无效字节"),
+    (r"not UTF-8 and not (.+) as a whole", "既非 UTF-8，也不完全是 {0}"),
+    (r"lines that are not UTF-8 are rejected", "非 UTF-8 的行将被拒收"),
+    (r"read as (.+), as layout (.+) states", "按 {0} 读取，依据版式 {1}"),
+    (r"read as (.+): its header reads as layout (.+)", "按 {0} 读取：表头符合版式 {1}"),
+    (r"read as (.+): (\d+) common words of exports stand in it", "按 {0} 读取：其中有 {1} 个导出文件的常用词"),
+    (r"guessed (\S+) \(.+\)", "编码猜测为 {0}"),
+    (r"state read\.encoding in the layout(?: if that is wrong)?", "如有误，请在版式中写明 read.encoding"),
+    (r"no records stand below its first line", "首行之下没有记录"),
+    (r"it has a header and no rows", "只有表头，没有数据行"),
 )
 
 

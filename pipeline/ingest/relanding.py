@@ -27,7 +27,7 @@ def land_again(con, content: dict, settings, layouts, ledger, scratch: Path, ful
     name, layout = content["file_name"], layout_of(content, layouts)
     if layout is None:
         why = f"its layout {content['layout']} is gone; what it landed is left out; {_mend_of_gone(content['layout'])}"
-        return Outcome(name, "unknown", why, content["file_id"], layout=content["layout"])
+        return Outcome(name, "unknown", why, content["file_id"], layout=content["layout"], is_layout_gone=True)
     raw = settings.vault / content["raw_path"]
     landed = ledger.rows(
         "select * from landings where content_hash = ? and fingerprint = ?",

@@ -52,7 +52,7 @@ def ingest(night, report):
         ]
         for outcome in outcomes:
             if outcome.status in ("unknown", "unreadable", "fault", "failed") and ledger.has_orders(outcome.file_id):
-                mend = "" if _is_layout_gone(outcome) else "; mend its layout in data/sources"
+                mend = "" if outcome.is_layout_gone else "; mend its layout in data/sources"
                 raise OrderDataStopped(
                     f"{outcome.file_name} (kept in the vault): {outcome.status}: {outcome.message}{mend}"
                 )
@@ -84,7 +84,7 @@ def ingest(night, report):
     _warn_of_assumed_currency(night, outcomes)
     _warn_of_passed_over(night)
     for outcome in outcomes:
-        if outcome.status in STATUS_ZH and outcome.status != "outdated" and not _is_layout_gone(outcome):
+        if outcome.status in STATUS_ZH and outcome.status != "outdated" and not outcome.is_layout_gone:
             night.warn(
                 f"{outcome.file_name}: {outcome.status}: {outcome.message}",
                 f"{outcome.file_name}：{STATUS_ZH[outcome.status]}：{in_chinese(outcome.message)}",
@@ -146,16 +146,11 @@ def _warn_of_left_folders(night):
         )
 
 
-def _is_layout_gone(outcome):
-    """Whether a kept file has no layout any more: its YAML, or the [[database]] entry that delivered it."""
-    return outcome.status == "unknown" and " is gone; what it landed" in outcome.message
-
-
 def _warn_of_left_standing(night, outcomes):
     """One warning a reason: where raw files are kept for some days only, or a database entry is gone, it is that of many."""
     reasons = {}
     for outcome in outcomes:
-        if outcome.status == "outdated" or _is_layout_gone(outcome):
+        if outcome.status == "outdated" or outcome.is_layout_gone:
             reasons.setdefault((outcome.status, outcome.message), []).append(outcome.file_name)
     for (status, message), names in sorted(reasons.items()):
         night.warn(

@@ -412,7 +412,7 @@ def test_a_chinese_inspection_says_how_a_file_was_read_in_chinese(tmp_path):
     assert "  值中的引号以反斜杠转义" in lines
     assert "  表头在第 3 行" in lines
     missing = "required column missing: net (from 金额); the file has a"
-    assert in_words("zh", missing) == "缺少必需列：net (from 金额)；文件中有 a"
+    assert in_words("zh", missing) == "缺少必需的列：net (from 金额)；文件中的列：a"
     assert in_words("en", missing) == missing
 
 

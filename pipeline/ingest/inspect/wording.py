@@ -1,6 +1,6 @@
 """What inspect says, in both languages: one place, so that neither says what the other does not."""
 
-import re
+from pipeline.ingest.reasons import in_chinese
 
 KINDS = {
     "empty": "空",
@@ -153,45 +153,9 @@ PHRASES = {
 }
 
 
-# what the reading of a file notes in English -> in Chinese
-NOTES = {
-    r"its header stands on line (\d+)": r"表头在第 \1 行",
-    r"quotes inside values are escaped with a backslash": "值中的引号以反斜杠转义",
-    r"its lines end with a delimiter": "每行末尾多一个分隔符",
-    r"its first line looks like data; read without a header": "首行像数据，按无表头读取",
-    r"line ends were mixed; read as one kind": "换行符混用，按同一种读取",
-    r"(\d+) lines below its table": r"表格之下另有 \1 行",
-    r"lines whose quotes do not match set aside": "引号不成对的行已单独列出",
-    r"(\d+) lines: delimiters beyond the last column put right": r"\1 行：末列之后多余的分隔符已去掉",
-    r"(\d+) lines: a quote inside a quoted value read as text": r"\1 行：引号内的引号按文字读取",
-    r"(\d+) records split by a line end joined again": r"\1 条被换行拆开的记录已接回",
-    r"(.+): an empty sheet": r"\1：空工作表",
-    r"(.+): a chart or macro sheet, no table": r"\1：图表或宏表，没有表格",
-    r"(.+): a link is not followed": r"\1：链接不予打开",
-    r"(.+) by byte order mark": r"\1，依据字节顺序标记",
-    r"(.+) by its zero bytes": r"\1，依据零字节的位置",
-    r"UTF-8 with bytes that are none; lines that are not UTF-8 are rejected": "UTF-8，其中有无效字节；这些行将被拒收",
-    r"read as (.+), as layout (.+) states": r"按 \1 读取，依据布局 \2",
-    r"read as (.+): its header reads as layout (.+)": r"按 \1 读取：表头符合布局 \2",
-    r"read as (.+): (\d+) common words of exports stand in it": r"按 \1 读取：其中有 \2 个导出文件的常用词",
-    r"guessed (\S+) .*": r"猜测为 \1；若不对，请在布局中写明 read.encoding",
-    r"not UTF-8 and not (.+) as a whole; .*": r"既非 UTF-8，也不完全是 \1；非 UTF-8 的行将被拒收",
-    r"required column missing: (.+); the file has (.+)": r"缺少必需列：\1；文件中有 \2",
-    r"(\w+): (\d+) of (\d+) rows are rejected, more than max_rejected_share ([\d.]+), most for ([^;]+);.*": (
-        r"\1：\3 行中有 \2 行被拒收，超过 max_rejected_share \4，多因 \5"
-    ),
-    r"no records stand below its first line": "首行之下没有记录",
-    r"it has a header and no rows": "只有表头，没有数据行",
-}
-
-
 def in_words(language: str, note: str) -> str:
-    """A note on how a file was read, in the language of the settings where it is a known one."""
-    if language == "zh":
-        for english, chinese in NOTES.items():
-            if match := re.fullmatch(english, note):
-                return match.expand(chinese)
-    return note
+    """A note on how a file was read, or why not, in the language of the settings."""
+    return in_chinese(note) if language == "zh" else note
 
 
 def say(language: str, phrase: str, **values) -> str:
