@@ -55,7 +55,7 @@ class Night:
         self.landings, self.warnings, self.steps = [], [], []
         self.previous, self.is_previous_earlier, self.lines = None, False, None
         # until when orders are known, how long without one is gone, and past days at which models learn: set with the facts
-        self.orders_until, self.freshness = as_of, None
+        self.orders_until, self.silence = as_of, ""
         self.horizon_days, self.horizon_run, self.cut_offs = None, None, []
 
     def warn(self, en, zh):

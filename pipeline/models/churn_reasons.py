@@ -51,26 +51,23 @@ def _count(name, noun):
     return pl.when(pl.col(name) == 0).then(pl.lit(f"no {noun}s")).when(is_one).then(pl.lit(f"1 {noun}")).otherwise(many)
 
 
-def _beside(words, name, unit="%"):
-    """The words, and in brackets what it is on average."""
-    number = (pl.col(name + OF_ALL) * (100 if unit == "%" else 1)).round(0).cast(pl.Int64)
-    return pl.when(number.is_null()).then(words).otherwise(pl.format("{} (average {}" + unit + ")", words, number))
+def _beside(name, words, words_zh, is_share=True):
+    """(English, Chinese): the words, and in brackets what it is on average."""
+    number = (pl.col(name + OF_ALL) * (100 if is_share else 1)).round(0).cast(pl.Int64)
+    averages = ("{} (average {}%)", "{}（平均{}%）") if is_share else ("{} (average {})", "{}（平均{}小时）")
+    return tuple(
+        pl.when(number.is_null()).then(said).otherwise(pl.format(average, said, number))
+        for said, average in zip((words, words_zh), averages, strict=True)
+    )
 
 
-def _beside_zh(words, name, unit="%"):
-    number = (pl.col(name + OF_ALL) * (100 if unit == "%" else 1)).round(0).cast(pl.Int64)
-    return pl.when(number.is_null()).then(words).otherwise(pl.format("{}（平均{}" + unit + "）", words, number))
+def _share_words(name, none, some, none_zh, some_zh):
+    """(English, Chinese): how large a share is, beside the average; one that is nothing has words of its own."""
 
+    def said(nothing, something):
+        return pl.when(_percent(name) == 0).then(pl.lit(nothing)).otherwise(pl.format(something, _percent(name)))
 
-def _share_words(name, none, some):
-    """How large a share is beside the average; one that is nothing has words of its own."""
-    words = pl.when(_percent(name) == 0).then(pl.lit(none)).otherwise(pl.format(some, _percent(name)))
-    return _beside(words, name)
-
-
-def _share_words_zh(name, none, some):
-    words = pl.when(_percent(name) == 0).then(pl.lit(none)).otherwise(pl.format(some, _percent(name)))
-    return _beside_zh(words, name)
+    return _beside(name, said(none, some), said(none_zh, some_zh))
 
 
 def _usual(name, words, words_zh):
@@ -146,8 +143,13 @@ REASONS = (
         "discounts",
         ("discount_share", "coupon_order_share"),
         _known("discount_share"),
-        _share_words("discount_share", "buys without discounts", "discounts are {}% of purchases"),
-        _share_words_zh("discount_share", "购买不用折扣", "折扣占消费的{}%"),
+        *_share_words(
+            "discount_share",
+            "buys without discounts",
+            "discounts are {}% of purchases",
+            "购买不用折扣",
+            "折扣占消费的{}%",
+        ),
     ),
     Reason(
         "returns",
@@ -189,26 +191,32 @@ REASONS = (
         "first_reply",
         ("avg_first_reply_hours",),
         _known("avg_first_reply_hours"),
-        _beside(
-            pl.format("waits {} hours for a first reply from service", _whole("avg_first_reply_hours")),
+        *_beside(
             "avg_first_reply_hours",
-            "",
+            pl.format("waits {} hours for a first reply from service", _whole("avg_first_reply_hours")),
+            pl.format("等客服首次回复{}小时", _whole("avg_first_reply_hours")),
+            is_share=False,
         ),
-        _beside_zh(pl.format("等客服首次回复{}小时", _whole("avg_first_reply_hours")), "avg_first_reply_hours", "小时"),
     ),
     Reason(
         "service_rating",
         ("avg_csat",),
         _known("avg_csat"),
-        _beside(pl.format("rates service at {}%", _percent("avg_csat")), "avg_csat"),
-        _beside_zh(pl.format("对客服的评分为{}%", _percent("avg_csat")), "avg_csat"),
+        *_beside(
+            "avg_csat",
+            pl.format("rates service at {}%", _percent("avg_csat")),
+            pl.format("对客服的评分为{}%", _percent("avg_csat")),
+        ),
     ),
     Reason(
         "ratings",
         ("avg_feedback_share", "feedback_count", "low_feedback_count_180d"),
         _known("avg_feedback_share"),
-        _beside(pl.format("rates us at {}%", _percent("avg_feedback_share")), "avg_feedback_share"),
-        _beside_zh(pl.format("评价得分{}%", _percent("avg_feedback_share")), "avg_feedback_share"),
+        *_beside(
+            "avg_feedback_share",
+            pl.format("rates us at {}%", _percent("avg_feedback_share")),
+            pl.format("评价得分{}%", _percent("avg_feedback_share")),
+        ),
     ),
     Reason(
         "recommendation",
@@ -271,8 +279,13 @@ REASONS = (
         "instalments",
         ("instalment_order_share",),
         _known("instalment_order_share"),
-        _share_words("instalment_order_share", "never pays in instalments", "pays {}% of orders in instalments"),
-        _share_words_zh("instalment_order_share", "从不分期付款", "{}%的订单分期付款"),
+        *_share_words(
+            "instalment_order_share",
+            "never pays in instalments",
+            "pays {}% of orders in instalments",
+            "从不分期付款",
+            "{}%的订单分期付款",
+        ),
     ),
     Reason(
         "payment",
@@ -285,8 +298,9 @@ REASONS = (
         "hours",
         ("weekend_order_share", "night_order_share"),
         _known("weekend_order_share"),
-        _share_words("weekend_order_share", "no orders on weekends", "{}% of orders on weekends"),
-        _share_words_zh("weekend_order_share", "周末从不下单", "周末订单占{}%"),
+        *_share_words(
+            "weekend_order_share", "no orders on weekends", "{}% of orders on weekends", "周末从不下单", "周末订单占{}%"
+        ),
     ),
     Reason(
         "subscriptions",

@@ -22,6 +22,19 @@ FORECASTS = (
     ("clv", "expected_orders_365d", 365, "orders"),
     ("clv", "clv_365d_amount", 365, "spend"),
 )
+# what came of a forecast, by customer. Parameters: the ends of the window, UTC
+BOUGHT = """
+        select
+            customer_id,
+            count(distinct ordered_on) as order_day_count,
+            sum(net_amount - refund_amount)::double as net_spend_amount
+
+        from work.orders_known
+        where is_counted and ordered_at >= ? and ordered_at < ?
+        group by customer_id
+"""
+# contract_outcomes is made for one window
+KEPT = "select customer_id, true as is_kept from contract_outcomes"
 # the monthly snapshots that are kept do not reach a year back: outcomes of so many days are not promised
 MOST_PROMISED_DAYS = 180
 
@@ -103,10 +116,11 @@ def _judge(night, model, column, day, horizon, what):
     if what == "no contract":
         # the models have read what they learn from by now: the table may be made anew
         build_outcomes(night.con, [(day, horizon)], settings.business_timezone, "contract_outcomes")
-        rows = frame(night.con, _foretold_and_kept(model, column))
-        ended = 1 - rows["is_kept"].cast(pl.Float64).to_numpy()
+        rows = frame(night.con, _foretold_and_came(model, column, KEPT))
+        ended = rows["is_kept"].is_null().cast(pl.Float64).to_numpy()
         return judge_event(rows["foretold"].to_numpy(), ended, settings.realised_gap_warning, settings.seed)
-    rows = frame(night.con, _foretold_and_happened(model, column), _window(night, day, horizon))
+    rows = frame(night.con, _foretold_and_came(model, column, BOUGHT), _window(night, day, horizon))
+    rows = rows.with_columns(pl.col("order_day_count", "net_spend_amount").fill_null(0))
     if what in ("orders", "spend"):
         # two ids that were found to be one person since: together they were expected to buy what that person bought
         rows = rows.group_by("current_customer_id").agg(
@@ -130,70 +144,16 @@ def _window(night, day, horizon):
     return start_of_day_utc(day, zone), start_of_day_utc(day + timedelta(days=horizon), zone)
 
 
-def _foretold_and_happened(model, column):
-    """SQL: a row per id of the forecast whose person is still known, under whatever id. Parameters: the window's ends, UTC."""
+def _foretold_and_came(model, column, came):
+    """SQL: a row per id of the forecast whose person is still known, under whatever id, with the columns of came (SQL), null
+    where it has no row of that person. came is keyed by customer_id."""
     return f"""
-    with bought as (
+    with came as (
 
-        select
-            customer_id,
-            count(distinct ordered_on) as order_day_count,
-            sum(net_amount - refund_amount)::double as net_spend_amount
-
-        from work.orders_known
-        where is_counted and ordered_at >= ? and ordered_at < ?
-        group by customer_id
+        {came}
 
     ),
 
-    {_named(model, column)}
-
-    select
-        named.customer_id,
-        named.current_customer_id,
-        named.foretold,
-        coalesce(bought.order_day_count, 0) as order_day_count,
-        coalesce(bought.net_spend_amount, 0) as net_spend_amount
-
-    from named
-
-    left join bought
-        on named.current_customer_id = bought.customer_id
-
-    where
-        named.current_customer_id is not null
-        and named.foretold is not null
-
-    order by named.customer_id
-    """
-
-
-def _foretold_and_kept(model, column):
-    """SQL: a row per id of the forecast whose person is still known, and whether the person's contract ran on."""
-    return f"""
-    with {_named(model, column)}
-
-    select
-        named.customer_id,
-        named.foretold,
-        contract_outcomes.customer_id is not null as is_kept
-
-    from named
-
-    left join contract_outcomes
-        on named.current_customer_id = contract_outcomes.customer_id
-
-    where
-        named.current_customer_id is not null
-        and named.foretold is not null
-
-    order by named.customer_id
-    """
-
-
-def _named(model, column):
-    """CTEs: named, the ids of the forecast and whom they mean tonight."""
-    return f"""
     -- whom an id that is no customer any more means tonight; who was erased is nobody
     moved as (
 
@@ -219,6 +179,21 @@ def _named(model, column):
             on scores.customer_id = moved.customer_id
 
     )
+
+    select
+        named.*,
+        came.* exclude (customer_id)
+
+    from named
+
+    left join came
+        on named.current_customer_id = came.customer_id
+
+    where
+        named.current_customer_id is not null
+        and named.foretold is not null
+
+    order by named.customer_id
     """
 
 
